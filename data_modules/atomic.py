@@ -1,0 +1,51 @@
+"""Files that appear whole or not at all: written under another name, synced, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+def write_atomically(path: Path, write: Callable[[IO[str]], None]) -> None:
+    """Give ``write`` a text stream whose content appears at ``path`` only when it is complete."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        write(stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` that is renamed to it on success and removed on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; these are meant to be shared with a group like any other
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write indented JSON whole or not at all."""
+
+    def write(stream: IO[str]) -> None:
+        json.dump(value, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+
+    write_atomically(path, write)

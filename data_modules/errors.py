@@ -1,0 +1,81 @@
+"""What the user can do wrong, as types.
+
+Every error says where, what was expected, what was found and what to do next. The command line
+prints ``error: WHERE: expected X, got Y; do Z`` on one line and leaves with ``exit_status``.
+Programming mistakes stay built-in exceptions, so that they keep their traceback.
+"""
+
+from __future__ import annotations
+
+
+class SermmError(Exception):
+    """A mistake in the input, told in one line.
+
+    Args:
+        where: File with line, configuration key or command-line argument.
+        expected: What would have been right.
+        got: What was found there.
+        fix: What to do about it, as an imperative.
+    """
+
+    exit_status = 2
+
+    def __init__(self, where: object, *, expected: str, got: str, fix: str) -> None:
+        self.where = str(where)
+        self.expected = expected
+        self.got = got
+        self.fix = fix
+        super().__init__(f"{self.where}: expected {expected}, got {got}; {fix}")
+
+
+class ConfigError(SermmError):
+    """The configuration is wrong: a key, a type, a value."""
+
+
+class DataError(SermmError):
+    """A corpus, manifest or media file is not what it should be."""
+
+
+class CorpusNotFoundError(DataError):
+    """There is no release of the corpus at the given folder."""
+
+
+class ManifestError(DataError):
+    """A line of a manifest or of a corpus' own label file cannot be read."""
+
+
+class MediaError(DataError):
+    """An audio file is missing, unreadable, empty or shorter than its utterance."""
+
+
+class LabelError(DataError):
+    """A label value is unknown to the label scheme."""
+
+
+class LeakError(DataError):
+    """Parts of a fold share what the protocol says they must not share."""
+
+
+class AlignmentError(DataError):
+    """Words have no usable times."""
+
+
+class ModelError(SermmError):
+    """A pretrained model cannot be found, read or used."""
+
+
+class CacheError(DataError):
+    """A stored feature shard is damaged or belongs to something else."""
+
+
+class RunFailedError(SermmError):
+    """Something ran and failed: a fit, a check, a part of a plan."""
+
+    exit_status = 1
+
+
+def first_ids(ids: list[str], limit: int = 5) -> str:
+    """``a, b, c (and 7 more)``: how errors name utterances without flooding the terminal."""
+    shown = ", ".join(ids[:limit])
+    rest = len(ids) - limit
+    return f"{shown} (and {rest} more)" if rest > 0 else shown

@@ -1,0 +1,210 @@
+"""One utterance, one line of JSON: the typed record that readers write and everything else reads.
+
+Word times count from the start of the utterance, not of its file. Labels are the corpus' own
+values; a label scheme (``labels.py``) turns them into targets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from data_modules.atomic import write_atomically
+from data_modules.errors import ManifestError
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its times.
+
+    Attributes:
+        text: As its source spells it.
+        start_s: Seconds from the start of the utterance.
+        end_s: Seconds from the start of the utterance, not before ``start_s``.
+        source: Who says so: ``corpus``, ``pocketsphinx``, ``ctc``, ``textgrid``, ``uniform``, or
+            ``interpolated`` for a word that got its times from its neighbours.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What is known of one utterance.
+
+    Attributes:
+        id: Unique within the corpus.
+        corpus: Name of the reader that wrote it.
+        audio: Path relative to the corpus root; None for text corpora.
+        start_s: Where the utterance starts in its file.
+        end_s: Where it ends in its file.
+        sample_rate: Rate of the file in Hz, before any resampling.
+        speaker: Who speaks, unique over the corpus; None where the release does not say.
+        session: Recording session, if the corpus has them.
+        dialogue: Conversation that the utterance belongs to.
+        gender: ``female``, ``male`` or None.
+        script: What repeats across speakers (a sentence code, a scripted scene); None if nothing.
+        text: Transcript; None if the release has none, empty if the release says it is empty.
+        words: Timed words, possibly from several sources, each in order of time.
+        labels: The corpus' own values: category, ratings, votes.
+    """
+
+    id: str
+    corpus: str
+    audio: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    sample_rate: int | None = None
+    speaker: str | None = None
+    session: str | None = None
+    dialogue: str | None = None
+    gender: str | None = None
+    script: str | None = None
+    text: str | None = None
+    words: tuple[Word, ...] = ()
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds; 0 for text without audio."""
+        if self.start_s is None or self.end_s is None:
+            return 0.0
+        return self.end_s - self.start_s
+
+    def words_from(self, source: str) -> tuple[Word, ...]:
+        """The words that one aligner timed."""
+        return tuple(word for word in self.words if word.source == source)
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """An utterance (or file) of the release that is not in the manifest, and why."""
+
+    id: str
+    reason: str
+    detail: str = ""
+
+
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "corpus": (str,),
+    "audio": (str, type(None)),
+    "start_s": (float, int, type(None)),
+    "end_s": (float, int, type(None)),
+    "sample_rate": (int, type(None)),
+    "speaker": (str, type(None)),
+    "session": (str, type(None)),
+    "dialogue": (str, type(None)),
+    "gender": (str, type(None)),
+    "script": (str, type(None)),
+    "text": (str, type(None)),
+    "words": (list,),
+    "labels": (dict,),
+}
+
+
+def _parse_word(value: object, where: str) -> Word:
+    if not isinstance(value, dict) or set(value) != {"text", "start_s", "end_s", "source"}:
+        raise ManifestError(
+            where,
+            expected="words as {text, start_s, end_s, source}",
+            got=json.dumps(value)[:80],
+            fix="write the manifest again with `sermm prepare`",
+        )
+    start, end = value["start_s"], value["end_s"]
+    if not (
+        isinstance(value["text"], str)
+        and isinstance(value["source"], str)
+        and type(start) in (int, float)
+        and type(end) in (int, float)
+        and 0 <= start <= end
+    ):
+        raise ManifestError(
+            where,
+            expected="a word with 0 <= start_s <= end_s",
+            got=json.dumps(value)[:80],
+            fix="write the manifest again with `sermm prepare`",
+        )
+    return Word(value["text"], float(start), float(end), value["source"])
+
+
+def parse_utterance(line: str, where: str) -> Utterance:
+    """Read one line of a manifest.
+
+    Args:
+        line: A JSON object.
+        where: ``file:line`` for the error.
+
+    Raises:
+        ManifestError: The line is no JSON object, has an unknown or ill-typed field, or lacks
+            ``id`` or ``corpus``.
+    """
+    fix = "write the manifest again with `sermm prepare`"
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise ManifestError(where, expected="a JSON object", got=str(error), fix=fix) from None
+    if not isinstance(record, dict):
+        raise ManifestError(where, expected="a JSON object", got=line.strip()[:60], fix=fix)
+    for name, value in record.items():
+        types = _FIELD_TYPES.get(name)
+        if types is None:
+            raise ManifestError(
+                where, expected=f"fields {', '.join(_FIELD_TYPES)}", got=f"field {name!r}", fix=fix
+            )
+        # bool is an int to isinstance, and never a valid value here
+        if not isinstance(value, types) or isinstance(value, bool):
+            wanted = " or ".join("null" if t is type(None) else t.__name__ for t in types)
+            raise ManifestError(where, expected=f"{name} as {wanted}", got=repr(value), fix=fix)
+    if not record.get("id") or not record.get("corpus"):
+        raise ManifestError(where, expected="an id and a corpus", got="none", fix=fix)
+    words = tuple(_parse_word(word, where) for word in record.pop("words", []))
+    start, end = record.get("start_s"), record.get("end_s")
+    if (start is None) != (end is None) or (start is not None and not 0 <= start <= end):
+        raise ManifestError(
+            where, expected="0 <= start_s <= end_s", got=f"{start} and {end}", fix=fix
+        )
+    return Utterance(words=words, **record)
+
+
+def read_manifest(path: Path) -> Iterator[Utterance]:
+    """Read a manifest line by line.
+
+    Raises:
+        ManifestError: The file is missing, a line is bad, or an id occurs twice.
+    """
+    if not path.is_file():
+        raise ManifestError(
+            path, expected="a manifest", got="no file", fix="make it with `sermm prepare CORPUS`"
+        )
+    seen: set[str] = set()
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            utterance = parse_utterance(line, f"{path}:{number}")
+            if utterance.id in seen:
+                raise ManifestError(
+                    f"{path}:{number}",
+                    expected="ids that occur once",
+                    got=f"{utterance.id} again",
+                    fix="write the manifest again with `sermm prepare`",
+                )
+            seen.add(utterance.id)
+            yield utterance
+
+
+def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest whole or not at all."""
+
+    def write(stream: IO[str]) -> None:
+        for utterance in utterances:
+            stream.write(json.dumps(asdict(utterance), ensure_ascii=False) + "\n")
+
+    write_atomically(path, write)

@@ -1,0 +1,330 @@
+"""Named evaluation protocols: which utterances train, which select, which are scored.
+
+A protocol is a name, a rule that makes folds, and what its folds must not share. The promise is
+proved each time folds are made: :func:`make_fold` raises if a speaker stands on two sides. A
+protocol that leaks by definition says so in ``leak``, and that text follows its numbers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from data_modules.errors import ConfigError, DataError, LeakError, first_ids
+from data_modules.manifest import Utterance
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Utterance ids of the three parts, each in manifest order."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The parts by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+
+Split = Callable[[Sequence[Utterance]], list[Fold]]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named way to divide a corpus.
+
+    Attributes:
+        name: What ``data.protocol`` says.
+        description: One sentence that a reader of the results needs.
+        split: Utterances (in manifest order, labels already filtered) to folds.
+        disjoint: Fields of an utterance that no two parts may share.
+        leak: Empty if honest; else what leaks, printed beside every number.
+    """
+
+    name: str
+    description: str
+    split: Split
+    disjoint: tuple[str, ...] = ("speaker",)
+    leak: str = ""
+
+
+def _groups(utterances: Sequence[Utterance], name: str) -> dict[str, list[Utterance]]:
+    groups: dict[str, list[Utterance]] = defaultdict(list)
+    missing = [u.id for u in utterances if getattr(u, name) is None]
+    if missing:
+        raise DataError(
+            f"the manifest of {utterances[0].corpus}",
+            expected=f"a {name} for every utterance",
+            got=f"none for {first_ids(missing)}",
+            fix="choose a protocol that does not need it",
+        )
+    for utterance in utterances:
+        groups[getattr(utterance, name)].append(utterance)
+    return dict(sorted(groups.items()))
+
+
+def _fold(
+    utterances: Sequence[Utterance], field_name: str, *, test: Container[str], val: Container[str]
+) -> Fold:
+    """The fold whose test and validation parts hold the named values of one field."""
+    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for utterance in utterances:
+        value = getattr(utterance, field_name)
+        part = "test" if value in test else "val" if value in val else "train"
+        parts[part].append(utterance.id)
+    return Fold(*(tuple(parts[name]) for name in ("train", "val", "test")))
+
+
+def _by_session(utterances: Sequence[Utterance]) -> list[Fold]:
+    """Test each session in turn; the next session (cyclically) selects, the rest train."""
+    sessions = list(_groups(utterances, "session"))
+    if len(sessions) < 3:
+        raise DataError(
+            f"the manifest of {utterances[0].corpus}",
+            expected="at least 3 sessions (train, validation, test)",
+            got=f"{len(sessions)}: {', '.join(sessions)}",
+            fix="prepare the whole release, or choose a protocol by speaker",
+        )
+    return [
+        _fold(utterances, "session", test={held_out}, val={sessions[(k + 1) % len(sessions)]})
+        for k, held_out in enumerate(sessions)
+    ]
+
+
+def _improvised(utterances: Sequence[Utterance]) -> list[Fold]:
+    """Session folds over the improvised dialogues alone, whose words nobody wrote down before."""
+    return _by_session([u for u in utterances if u.script is None])
+
+
+def _iemocap_speaker10(utterances: Sequence[Utterance]) -> list[Fold]:
+    """Test one speaker; the partner of the same session selects; the other sessions train.
+
+    The two speakers of a session share dialogues, so the partner may not train.
+    """
+    groups = _groups(utterances, "speaker")
+    folds = []
+    for speaker, own in groups.items():
+        partners = {name for name, theirs in groups.items() if theirs[0].session == own[0].session}
+        folds.append(_fold(utterances, "speaker", test={speaker}, val=partners - {speaker}))
+    return folds
+
+
+def _iemocap_siriwardhana(utterances: Sequence[Utterance]) -> list[Fold]:
+    sessions = list(_groups(utterances, "session"))
+    if len(sessions) != 5:
+        raise DataError(
+            "data.protocol=iemocap4-siriwardhana",
+            expected="5 sessions",
+            got=str(len(sessions)),
+            fix="prepare the whole release",
+        )
+    return [_fold(utterances, "session", test={sessions[4]}, val={sessions[3]})]
+
+
+def _random_fifths(utterances: Sequence[Utterance]) -> list[Fold]:
+    ids = [u.id for u in utterances]
+    random.Random(0).shuffle(ids)
+    parts = [set(ids[k::5]) for k in range(5)]
+    return [_fold(utterances, "id", test=parts[k], val=parts[(k + 1) % 5]) for k in range(5)]
+
+
+def _superb(utterances: Sequence[Utterance]) -> list[Fold]:
+    """Session folds, with 20 % of the training utterances drawn at random for validation.
+
+    SUPERB draws with torch's generator (seed 0) over its own order of files. The share and the
+    leak are the same here, the drawn utterances are not: what is matched is the protocol.
+    """
+    folds = []
+    for fold in _by_session(utterances):
+        rest = sorted(fold.train + fold.val)
+        random.Random(0).shuffle(rest)
+        chosen = set(rest[round(0.8 * len(rest)) :])
+        folds.append(_fold(utterances, "id", test=set(fold.test), val=chosen))
+    return folds
+
+
+def _speakers_by_turns(utterances: Sequence[Utterance]) -> list[str]:
+    """Speakers sorted so that neighbours alternate in gender: equal shares in every k-th slice."""
+    groups = _groups(utterances, "speaker")
+    by_gender: dict[str, list[str]] = defaultdict(list)
+    for speaker, own in groups.items():
+        by_gender[own[0].gender or ""].append(speaker)
+    # stable: place i of n in its own gender's list decides, so 48 men and 43 women interleave
+    place = {
+        speaker: (index + 0.5) / len(names)
+        for names in by_gender.values()
+        for index, speaker in enumerate(names)
+    }
+    return sorted(groups, key=lambda speaker: (place[speaker], speaker))
+
+
+def speaker_folds(num_folds: int, val_share: float = 0.2) -> Split:
+    """Folds by speaker: each speaker is tested once, a fifth of the others selects.
+
+    Args:
+        num_folds: How many folds; fewer speakers than folds is an error.
+        val_share: Share of the speakers outside the test part that select, at least one.
+    """
+
+    def split(utterances: Sequence[Utterance]) -> list[Fold]:
+        order = _speakers_by_turns(utterances)
+        if len(order) < max(3, num_folds):
+            raise DataError(
+                f"the manifest of {utterances[0].corpus}",
+                expected=f"at least {max(3, num_folds)} speakers for {num_folds} folds",
+                got=str(len(order)),
+                fix="choose a protocol with fewer folds",
+            )
+        # contiguous slices of the alternating order: every fold has both genders where it can
+        bounds = [round(k * len(order) / num_folds) for k in range(num_folds + 1)]
+        folds = []
+        for k in range(num_folds):
+            # walk on cyclically from the test slice, so that each speaker selects about equally
+            others = order[bounds[k + 1] :] + order[: bounds[k]]
+            val = others[: max(1, round(val_share * len(others)))]
+            folds.append(
+                _fold(utterances, "speaker", test=order[bounds[k] : bounds[k + 1]], val=val)
+            )
+        return folds
+
+    return split
+
+
+_SESSION_TEXT = (
+    "leave one session (two speakers) out; validation is the next session of the training part"
+)
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "demo-session5", _SESSION_TEXT, _by_session, disjoint=("speaker", "session", "dialogue")
+        ),
+        Protocol(
+            "iemocap4-session5",
+            _SESSION_TEXT,
+            _by_session,
+            disjoint=("speaker", "session", "dialogue"),
+        ),
+        Protocol(
+            "iemocap4-speaker10",
+            "leave one speaker out; validation is the other speaker of the same session",
+            _iemocap_speaker10,
+        ),
+        Protocol(
+            "iemocap4-improvised",
+            f"improvised dialogues only; {_SESSION_TEXT}",
+            _improvised,
+            disjoint=("speaker", "session", "dialogue"),
+        ),
+        Protocol(
+            "iemocap4-siriwardhana",
+            "one split: sessions 1-3 train, 4 selects, 5 is scored",
+            _iemocap_siriwardhana,
+            disjoint=("speaker", "session", "dialogue"),
+        ),
+        Protocol(
+            "iemocap4-superb",
+            "leave one session out; validation is a random 20 % of the training utterances",
+            _superb,
+            disjoint=(),
+            leak="validation shares speakers and dialogues with training (test does not)",
+        ),
+        Protocol(
+            "iemocap4-random",
+            "five random parts of utterances",
+            _random_fifths,
+            disjoint=(),
+            leak="speakers, dialogues and scripts stand in training and test",
+        ),
+    )
+}
+
+_SPEAKER_CORPORA = ("ravdess", "emodb", "nemo", "demo")
+
+
+def find_protocol(name: str) -> Protocol:
+    """The protocol that ``data.protocol`` names, ``<corpus>-speaker<K>`` included.
+
+    Raises:
+        ConfigError: There is none of this name.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    corpus, _, tail = name.partition("-speaker")
+    if corpus in _SPEAKER_CORPORA and tail.isascii() and tail.isdecimal() and 2 <= int(tail) < 1000:
+        return Protocol(
+            name,
+            f"{int(tail)} folds by speaker; validation is a fifth of the other speakers",
+            speaker_folds(int(tail)),
+        )
+    raise ConfigError(
+        "data.protocol",
+        expected=f"one of {', '.join(PROTOCOLS)} or CORPUS-speakerK with CORPUS among "
+        f"{', '.join(_SPEAKER_CORPORA)}",
+        got=repr(name),
+        fix="choose one of these",
+    )
+
+
+def prove_fold(protocol: Protocol, fold: Fold, utterances: Mapping[str, Utterance]) -> None:
+    """Check that a fold keeps what its protocol promises.
+
+    Raises:
+        LeakError: A part is empty, an utterance stands in two parts, or two parts share a value
+            of a field in ``protocol.disjoint``.
+    """
+    parts = fold.parts()
+    for name, ids in parts.items():
+        if not ids:
+            raise LeakError(
+                f"data.protocol={protocol.name}",
+                expected="utterances in train, val and test",
+                got=f"none in {name}",
+                fix="prepare the whole release, or choose another protocol",
+            )
+    twice = [name for name, count in Counter(sum(parts.values(), ())).items() if count > 1]
+    if twice:
+        raise LeakError(
+            f"data.protocol={protocol.name}",
+            expected="every utterance in one part",
+            got=f"{first_ids(twice)} in two",
+            fix="mend the protocol",
+        )
+    for field_name in protocol.disjoint:
+        values = {
+            part: {getattr(utterances[name], field_name) for name in ids} - {None}
+            for part, ids in parts.items()
+        }
+        for one, other in combinations(parts, 2):
+            shared = sorted(values[one] & values[other])
+            if shared:
+                raise LeakError(
+                    f"data.protocol={protocol.name}",
+                    expected=f"no {field_name} in both {one} and {other}",
+                    got=f"{first_ids(shared)} in both",
+                    fix=f"mend the {field_name} of these utterances in the manifest, or choose a "
+                    "protocol that is marked as leaking",
+                )
+
+
+def make_folds(protocol: Protocol, utterances: Sequence[Utterance]) -> list[Fold]:
+    """All folds of a protocol, each proved.
+
+    Args:
+        protocol: How to divide.
+        utterances: Those that take part, in manifest order.
+
+    Raises:
+        DataError: The corpus lacks what the protocol needs.
+        LeakError: A fold breaks the protocol's promise.
+    """
+    by_id = {utterance.id: utterance for utterance in utterances}
+    folds = protocol.split(utterances)
+    for fold in folds:
+        prove_fold(protocol, fold, by_id)
+    return folds
