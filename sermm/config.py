@@ -1,0 +1,321 @@
+"""The configuration as typed dataclasses: every key, its default, its allowed values.
+
+How files, fragments and overrides become one is in ``compose.py``. Everything is plain data: no
+class paths, no code. Nothing here imports torch, so that a typing mistake answers at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, cast
+
+import yaml
+from omegaconf import MISSING, OmegaConf
+
+from data_modules.errors import ConfigError
+from data_modules.labels import find_scheme
+from data_modules.protocols import find_protocol
+
+
+@dataclass
+class DemoConfig:
+    """The synthetic corpus that comes with sermm (``data.corpus=demo``)."""
+
+    seed: int = 0  # which corpus; 0, 1 and 2 have known digests
+    utterances_per_speaker: int = 120  # ten speakers
+
+
+@dataclass
+class DataConfig:
+    """Which utterances, how they are divided and how they are batched."""
+
+    corpus: str = MISSING  # name of the reader
+    root: str = ""  # folder of the release; the demo corpus makes its own
+    cache: str = "cache"  # manifests, features and the demo corpus live here
+    labels: str = MISSING  # label scheme
+    protocol: str = MISSING  # named protocol: folds and what they may not share
+    # sources of word times in order of preference; the first that has an utterance serves it
+    aligners: list[str] = field(default_factory=lambda: ["corpus"])
+    shuffle_word_times: bool = False  # control: right words, wrong places
+    allow_failed_checks: bool = False  # train on a corpus whose checks fail; stands in the summary
+    max_pieces: int = 512  # longest transcript in word pieces; a longer one is an error
+    batch_size: int = 32  # utterances a training batch
+    eval_batch_size: int = 64  # utterances a batch in evaluation; does not change any result
+    num_workers: int = 0  # loader processes; does not change any result
+    demo: DemoConfig = field(default_factory=DemoConfig)
+
+
+@dataclass
+class SpeechConfig:
+    """The speech upstream: waveform to frames."""
+
+    upstream: str = "logmel"  # logmel, mfcc, lld or logmel_lld
+    num_bands: int = 64  # mel bands
+    num_ceps: int = 40  # cepstral coefficients (mfcc)
+    window_ms: float = 25.0
+    hop_ms: float = 20.0
+    # none: keep the level of the recording; utterance: subtract each band's mean over the clip
+    center: str = "none"
+
+
+@dataclass
+class TextConfig:
+    """The text upstream: word pieces to states."""
+
+    # scratch, a folder of a checkpoint, or a hub id of the BERT family
+    name: str = "scratch"
+    revision: str | None = None  # of a hub id; recorded in environment.json
+    frozen: bool = False
+    vocab_size: int = 2000  # scratch: WordPiece entries, trained on the fold's training part
+    hidden: int = 64  # scratch: width
+    layers: int = 1  # scratch: transformer layers
+    heads: int = 4  # scratch: attention heads
+    word_dropout: float = 0.0  # share of word pieces replaced by [MASK] in training
+
+
+@dataclass
+class AugmentConfig:
+    """Training-time masking of the acoustic frames (SpecAugment, arXiv 1904.08779)."""
+
+    time_masks: int = 0
+    time_mask_share: float = 0.1  # longest mask as a share of the clip
+    band_masks: int = 0
+    band_mask_share: float = 0.15  # widest mask as a share of the dimensions
+    noise: float = 0.0  # standard deviation of noise added to standardised frames
+    gain: float = 0.0  # standard deviation of a shift of all log-mel bands (log units)
+    mixup: float = 0.0  # alpha of the Beta distribution (acoustic tasks only); 0 is off
+
+
+@dataclass
+class ModelConfig:
+    """What is trained."""
+
+    task: str = MISSING  # linear, acoustic, text or fusion
+    # fusion: how frames reach words. span: frames of the word's time span; attention: learned, no
+    # times; none: each modality pooled on its own, then joined
+    alignment: str = "span"
+    conv_layers: int = 0  # convolutions over frames, each followed by a halving of the rate
+    conv_channels: int = 96
+    recurrent_hidden: int = 64  # per direction
+    recurrent_layers: int = 1
+    pooling: str = "attention"  # attention, mean or mean_std
+    dropout: float = 0.3
+    speech: SpeechConfig = field(default_factory=SpeechConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass
+class OptimConfig:
+    """AdamW with linear warm-up and cosine decay; selection on validation UA."""
+
+    lr: float = 1e-3
+    text_lr: float | None = None  # for a pretrained text encoder; None is lr
+    weight_decay: float = 0.01
+    warmup_share: float = 0.1  # of all steps
+    epochs: int = 30
+    patience: int = 0  # epochs without a better validation UA before training ends; 0 is never
+    class_weights: bool = True  # loss weights inverse to the class counts of the training part
+    label_smoothing: float = 0.0
+    gradient_clip: float = 1.0  # norm; 0 is off
+
+
+@dataclass
+class TrainerConfig:
+    """Where training runs."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    num_threads: int = 1  # CPU threads a run; results depend on it in the last digits
+
+
+@dataclass
+class PlanConfig:
+    """Which runs make up the experiment."""
+
+    folds: list[int] | None = None  # None: all folds of the protocol
+    seeds: list[int] = field(default_factory=lambda: [0])
+    sizes: list[int] = field(default_factory=list)  # training utterances; none: all there are
+    workers: int = 0  # runs at once; 0: as many as the cores allow
+
+
+@dataclass
+class TrackingConfig:
+    """Weights & Biases. The local files are the truth; W&B is a view of them."""
+
+    wandb: str = "auto"  # auto (online when logged in, else offline), online, offline, disabled
+    project: str = "sermm"
+    entity: str | None = None
+
+
+@dataclass
+class Config:
+    """One experiment, or one run of it (``fold``, ``seed``, ``size``)."""
+
+    name: str = MISSING
+    description: str = ""
+    runs: str = "runs"  # folder of run folders
+    fold: int = 0
+    seed: int = 0
+    size: int | None = None  # training utterances of this run; None: all
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+# Keys that say where and how fast, not what: two runs that differ only here give the same result.
+# The number of threads stays out of this list, since it moves the last digits.
+_NOT_IN_FINGERPRINT = (
+    "description",
+    "runs",
+    "fold",
+    "seed",
+    "size",
+    "data.root",
+    "data.cache",
+    "data.eval_batch_size",
+    "data.num_workers",
+    "plan",
+    "tracking",
+)
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "model.task": ("linear", "acoustic", "text", "fusion"),
+    "model.alignment": ("span", "attention", "none"),
+    "model.pooling": ("attention", "mean", "mean_std"),
+    "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld"),
+    "model.speech.center": ("none", "utterance"),
+    "tracking.wandb": ("auto", "online", "offline", "disabled"),
+}
+# (key, lowest allowed, highest allowed)
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("data.batch_size", 1, 1e9),
+    ("data.eval_batch_size", 1, 1e9),
+    ("data.num_workers", 0, 1e3),
+    ("data.max_pieces", 3, 1e9),
+    ("data.demo.utterances_per_speaker", 8, 1e6),
+    ("model.dropout", 0, 0.999),
+    ("model.conv_layers", 0, 100),
+    ("model.conv_channels", 1, 1e6),
+    ("model.recurrent_hidden", 1, 1e6),
+    ("model.recurrent_layers", 1, 100),
+    ("model.speech.num_bands", 4, 1000),
+    ("model.speech.num_ceps", 2, 1000),
+    ("model.speech.window_ms", 1, 1000),
+    ("model.speech.hop_ms", 1, 1000),
+    ("model.text.vocab_size", 32, 1e6),
+    ("model.text.word_dropout", 0, 0.999),
+    ("model.augment.time_mask_share", 0, 1),
+    ("model.augment.band_mask_share", 0, 1),
+    ("optim.lr", 0, 1e3),
+    ("optim.epochs", 1, 1e6),
+    ("optim.patience", 0, 1e6),
+    ("optim.warmup_share", 0, 1),
+    ("optim.label_smoothing", 0, 0.999),
+    ("optim.gradient_clip", 0, 1e9),
+    ("trainer.devices", 1, 1e6),
+    ("trainer.num_threads", 1, 1e4),
+    ("plan.workers", 0, 1e4),
+    ("fold", 0, 1e6),
+)
+
+
+def valid_keys(schema: Any = Config, prefix: str = "") -> list[str]:
+    """Every dotted key of the configuration, leaves only."""
+    keys: list[str] = []
+    for spec in fields(schema):
+        section: Any = spec.default_factory  # of a nested section: its dataclass
+        if is_dataclass(section):
+            keys.extend(valid_keys(section, f"{prefix}{spec.name}."))
+        else:
+            keys.append(f"{prefix}{spec.name}")
+    return keys
+
+
+def type_name(key: str) -> str:
+    """How the type of a key is written, for errors."""
+    schema: Any = Config
+    *sections, leaf = key.split(".")
+    for section in sections:
+        schema = next(f.default_factory for f in fields(schema) if f.name == section)
+    return str(next(f.type for f in fields(schema) if f.name == leaf))
+
+
+def value_of(config: Config, key: str) -> Any:
+    """The value at a dotted key."""
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def validate(config: Config) -> None:
+    """Check values that types cannot: choices, ranges, and keys that must agree.
+
+    Raises:
+        ConfigError: The first that is wrong.
+    """
+    for key, choices in _CHOICES.items():
+        value = value_of(config, key)
+        if value not in choices:
+            near = difflib.get_close_matches(str(value), choices, n=1)
+            raise ConfigError(
+                key,
+                expected=f"one of {', '.join(choices)}",
+                got=repr(value),
+                fix=f"did you mean {near[0]}?" if near else "choose one of these",
+            )
+    for key, low, high in _RANGES:
+        value = value_of(config, key)
+        if not low <= value <= high:
+            bounds = f"at least {low:g}" if high >= 100 else f"between {low:g} and {high:g}"
+            raise ConfigError(key, expected=bounds, got=str(value), fix="choose another value")
+    if config.optim.lr == 0:
+        raise ConfigError("optim.lr", expected="more than 0", got="0", fix="choose another value")
+    if config.model.text.name == "scratch" and config.model.text.hidden % config.model.text.heads:
+        raise ConfigError(
+            "model.text.hidden",
+            expected=f"a multiple of model.text.heads ({config.model.text.heads})",
+            got=str(config.model.text.hidden),
+            fix="choose another value",
+        )
+    if "/" in config.name or config.name in ("", ".", ".."):
+        raise ConfigError(
+            "name", expected="a folder name", got=repr(config.name), fix="choose another value"
+        )
+    find_scheme(config.data.labels)
+    find_protocol(config.data.protocol)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The configuration as plain nested dicts, lists and scalars."""
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
+
+
+def to_yaml(config: Config) -> str:
+    """The configuration as YAML that :func:`load_config` reads again."""
+    return str(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
+
+
+def fingerprint(config: Config) -> str:
+    """A hash over every key that can change a result of the plan's runs."""
+    return hashlib.sha256(json.dumps(result_keys(config), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def result_keys(config: Config) -> dict[str, Any]:
+    """The keys that can change a result, flat."""
+    return {
+        key: value
+        for key in valid_keys()
+        if not any(key == skip or key.startswith(f"{skip}.") for skip in _NOT_IN_FINGERPRINT)
+        for value in [value_of(config, key)]
+    }

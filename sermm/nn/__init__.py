@@ -1,0 +1,1 @@
+"""Network blocks. Each gives the same output for a clip alone and padded in a batch."""

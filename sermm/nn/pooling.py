@@ -1,0 +1,61 @@
+"""From a sequence to one vector, over real positions only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sermm.nn.masking import masked_mean, masked_softmax, masked_std
+
+
+class MeanPooling(nn.Module):
+    """Mean over time. ``(B, F, D)``, mask ``(B, F)`` to ``(B, D)``."""
+
+    def __init__(self, *, input_size: int) -> None:
+        super().__init__()
+        self.output_size = input_size
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Pool."""
+        return masked_mean(values, mask)
+
+
+class MeanStdPooling(nn.Module):
+    """Mean and standard deviation over time. ``(B, F, D)`` to ``(B, 2 D)``."""
+
+    def __init__(self, *, input_size: int) -> None:
+        super().__init__()
+        self.output_size = 2 * input_size
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Pool."""
+        return torch.cat([masked_mean(values, mask), masked_std(values, mask)], dim=-1)
+
+
+class AttentionPooling(nn.Module):
+    """Self-attentive mean: softmax over time of ``v . tanh(W x)`` (Lin et al. 2017, eq. 5).
+
+    ``(B, F, D)``, mask ``(B, F)`` to ``(B, D)``.
+    """
+
+    def __init__(self, *, input_size: int, hidden_size: int = 64) -> None:
+        super().__init__()
+        self.score = nn.Sequential(
+            nn.Linear(input_size, hidden_size), nn.Tanh(), nn.Linear(hidden_size, 1, bias=False)
+        )
+        self.output_size = input_size
+
+    def weights(self, values: Tensor, mask: Tensor) -> Tensor:
+        """What each position counts, ``(B, F)``, zero in the padding."""
+        return masked_softmax(self.score(values).squeeze(-1), mask)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Pool."""
+        return torch.einsum("bf,bfd->bd", self.weights(values, mask), values)
+
+
+POOLINGS: dict[str, type[MeanPooling] | type[MeanStdPooling] | type[AttentionPooling]] = {
+    "mean": MeanPooling,
+    "mean_std": MeanStdPooling,
+    "attention": AttentionPooling,
+}
