@@ -66,6 +66,36 @@ class Batch:
     def __len__(self) -> int:
         return len(self.utterance_ids)
 
+    def speech(self) -> tuple[Tensor, Tensor]:
+        """Frames ``(B, F, D)`` and their lengths ``(B,)``, for a model that cannot do without.
+
+        Raises:
+            ValueError: The batch has no frames.
+        """
+        if self.frames is None or self.frame_lengths is None:
+            raise ValueError("the model reads acoustic frames and the batch has none")
+        return self.frames, self.frame_lengths
+
+    def text(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Word pieces ``(B, L)``, their lengths ``(B,)`` and word mask ``(B, L)``.
+
+        Raises:
+            ValueError: The batch has no text.
+        """
+        if self.input_ids is None or self.token_lengths is None or self.word_mask is None:
+            raise ValueError("the model reads word pieces and the batch has none")
+        return self.input_ids, self.token_lengths, self.word_mask
+
+    def spans(self) -> Tensor:
+        """Frame spans of the word pieces ``(B, L, 2)``.
+
+        Raises:
+            ValueError: The batch has no word times.
+        """
+        if self.token_spans is None:
+            raise ValueError("the model pools frames by word times and the batch has none")
+        return self.token_spans
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch with every tensor on ``device``."""
         moved: dict[str, Any] = {

@@ -1,0 +1,166 @@
+"""From acoustic frames and word pieces to states: the parts that every task is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sermm.nn.augment import FrameAugment
+from sermm.nn.convolution import FrameConvolutions
+from sermm.nn.masking import length_mask
+from sermm.nn.recurrent import BiGRU
+
+
+class Standardize(nn.Module):
+    """Subtract the mean and divide by the standard deviation of the training part.
+
+    The statistics are buffers, so they travel with the checkpoint and a model needs nothing else
+    to read a new recording. Padding stays zero.
+
+    Args:
+        mean: ``(D,)`` over the frames of the fold's training part.
+        std: ``(D,)``; a dimension that never changes is left at scale one.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, *, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("std", torch.where(std > 1e-8, std, torch.ones_like(std)).float())
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """``(B, F, D)`` to ``(B, F, D)``."""
+        mask = length_mask(lengths, frames.shape[1]).unsqueeze(-1)
+        return ((frames - self.mean) / self.std).masked_fill(~mask, 0.0)
+
+
+class SpeechEncoder(nn.Module):
+    """Standardised frames through augmentation, convolutions and a recurrent layer.
+
+    Args:
+        standardize: Statistics of the training part.
+        augment: Changes of training frames.
+        convolutions: Halvings of the frame rate, possibly none.
+        recurrent: Over the remaining frames; None passes them on.
+        dropout: On what comes out of the convolutions.
+    """
+
+    def __init__(
+        self,
+        *,
+        standardize: Standardize,
+        augment: FrameAugment,
+        convolutions: FrameConvolutions,
+        recurrent: BiGRU | None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.standardize = standardize
+        self.augment = augment
+        self.convolutions = convolutions
+        self.dropout = nn.Dropout(dropout)
+        self.recurrent = recurrent
+        self.output_size = convolutions.output_size if recurrent is None else recurrent.output_size
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode.
+
+        Args:
+            frames: ``(B, F, D)`` as the upstream gives them.
+            lengths: ``(B,)`` int64.
+
+        Returns:
+            States ``(B, F', E)``, zero in the padding, and their lengths ``(B,)``.
+        """
+        frames = self.augment(self.standardize(frames, lengths), lengths)
+        frames, lengths = self.convolutions(frames, lengths)
+        if self.recurrent is not None:
+            frames = self.recurrent(self.dropout(frames), lengths)
+        mask = length_mask(lengths, frames.shape[1]).unsqueeze(-1)
+        return frames.masked_fill(~mask, 0.0), lengths
+
+
+@dataclass(frozen=True)
+class MaskToken:
+    """How word dropout hides a piece: this id, at this rate, in training only."""
+
+    token_id: int
+    rate: float
+
+
+class TextEncoder(nn.Module):
+    """Word pieces through an encoder of the BERT family.
+
+    Args:
+        model: A transformers encoder; its ``last_hidden_state`` is used.
+        mask_token: Word dropout; None switches it off.
+        frozen: No gradient, and evaluation mode (no dropout) in training too.
+    """
+
+    def __init__(
+        self, *, model: nn.Module, mask_token: MaskToken | None = None, frozen: bool = False
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.mask_token = mask_token
+        self.frozen = frozen
+        self.output_size = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        if frozen:
+            model.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> TextEncoder:
+        """As ``nn.Module.train``, but a frozen encoder stays in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.model.eval()
+        return self
+
+    def forward(self, input_ids: Tensor, lengths: Tensor, word_mask: Tensor) -> Tensor:
+        """Encode.
+
+        Args:
+            input_ids: ``(B, L)`` int64.
+            lengths: ``(B,)`` int64.
+            word_mask: ``(B, L)`` bool; only pieces of words can be dropped.
+
+        Returns:
+            ``(B, L, D)``, zero in the padding.
+        """
+        mask = length_mask(lengths, input_ids.shape[1])
+        if self.training and self.mask_token is not None:
+            hidden = torch.rand(input_ids.shape, device=input_ids.device) < self.mask_token.rate
+            input_ids = input_ids.masked_fill(hidden & word_mask, self.mask_token.token_id)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            output = self.model(input_ids=input_ids, attention_mask=mask.long())
+        states: Tensor = output.last_hidden_state
+        return states.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
+class ClassificationHead(nn.Module):
+    """One hidden layer and a linear layer to class scores, ``(B, D)`` to ``(B, C)``.
+
+    Args:
+        input_size: D.
+        hidden_size: Width of the hidden layer; 0 makes the head linear.
+        num_classes: C.
+        dropout: Before each linear layer.
+    """
+
+    def __init__(
+        self, *, input_size: int, hidden_size: int, num_classes: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Dropout(dropout)]
+        if hidden_size:
+            layers += [nn.Linear(input_size, hidden_size), nn.GELU(), nn.Dropout(dropout)]
+        layers.append(nn.Linear(hidden_size or input_size, num_classes))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Score."""
+        scores: Tensor = self.layers(values)
+        return scores

@@ -1,0 +1,65 @@
+"""AdamW and its schedule: the one way parameters are updated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """What :func:`build_optimizer` needs.
+
+    Attributes:
+        lr: Learning rate.
+        pretrained_lr: Learning rate of parameters that came with pretrained weights.
+        weight_decay: Decoupled; matrices only.
+        warmup_share: Share of all steps over which the rate grows from zero.
+    """
+
+    lr: float
+    pretrained_lr: float
+    weight_decay: float
+    warmup_share: float
+
+
+def parameter_groups(
+    module: nn.Module, pretrained: nn.Module | None, options: OptimizerOptions
+) -> list[dict[str, object]]:
+    """Trainable parameters by learning rate and weight decay; vectors are not decayed.
+
+    Args:
+        module: The whole model.
+        pretrained: The part of it with the rate ``pretrained_lr``, if any.
+        options: Rates.
+    """
+    tuned = {id(p) for p in pretrained.parameters()} if pretrained is not None else set()
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            rate = options.pretrained_lr if id(parameter) in tuned else options.lr
+            decay = options.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+def build_optimizer(
+    module: nn.Module, pretrained: nn.Module | None, options: OptimizerOptions, num_steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW with linear warm-up and a cosine to zero over ``num_steps`` updates."""
+    optimizer = torch.optim.AdamW(parameter_groups(module, pretrained, options))
+    warmup = max(1, round(options.warmup_share * num_steps))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        done = (step - warmup) / max(1, num_steps - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -1,0 +1,1 @@
+"""LightningModules: one base with one shared step; a task states its parts and its forward."""
