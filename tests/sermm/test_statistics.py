@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from sermm import metrics
+from sermm.metrics import FloatArray
+from sermm.statistics import (
+    cluster_bootstrap,
+    cluster_confusions,
+    expanded_tail,
+    paired_cluster_bootstrap,
+    students_quantile,
+)
+
+LABELS = np.array([0, 0, 1, 1, 2, 0])
+PREDICTED = np.array([0, 1, 1, 1, 0, 0])
+SPEAKERS = ["b", "a", "b", "a", "a", "a"]
+
+
+def _logistic(values: FloatArray) -> FloatArray:
+    return 1 / (1 + np.exp(-values))
+
+
+def speakers_of(
+    generator: np.random.Generator, recall: FloatArray, utterances: tuple[int, ...]
+) -> FloatArray:
+    """Confusion matrices (S, C, C) of speakers with the given recall (S, C) of each class.
+
+    Every speaker has about as many utterances as ``utterances`` says; wrong ones go to the next
+    class.
+    """
+    count, num_classes = recall.shape
+    totals = 1 + generator.poisson(utterances, (count, num_classes))
+    hits = generator.binomial(totals, recall)
+    classes = np.arange(num_classes)
+    confusions = np.zeros((count, num_classes, num_classes))
+    confusions[:, classes, classes] = hits
+    confusions[:, classes, (classes + 1) % num_classes] = totals - hits
+    return confusions
+
+
+def test_cluster_confusions_by_hand() -> None:
+    confusions = cluster_confusions(LABELS, PREDICTED, SPEAKERS, 3)
+    np.testing.assert_array_equal(confusions[0], [[1, 1, 0], [0, 1, 0], [1, 0, 0]])  # a
+    np.testing.assert_array_equal(confusions[1], [[1, 0, 0], [0, 1, 0], [0, 0, 0]])  # b
+    np.testing.assert_array_equal(
+        confusions.sum(axis=0), metrics.confusion_matrix(LABELS, PREDICTED, 3)
+    )
+
+
+def test_seeds_of_one_utterance_count_as_one_utterance() -> None:
+    """Two seeds on two utterances: the pooled score is the mean of the seeds' scores."""
+    labels = np.array([0, 1, 0, 1])
+    predicted = np.array([0, 0, 0, 1])
+    confusions = cluster_confusions(
+        labels, predicted, ["x", "y", "x", "y"], 2, weights=np.full(4, 0.5)
+    )
+    assert confusions.sum() == 2
+    assert metrics.ua(confusions.sum(axis=0)) == pytest.approx((0.5 + 1.0) / 2)
+
+
+def test_shares_stand_for_a_predictor_that_draws() -> None:
+    prior = np.array([0.5, 0.25, 0.25])
+    confusions = cluster_confusions(LABELS, np.tile(prior, (6, 1)), SPEAKERS, 3)
+    np.testing.assert_allclose(confusions.sum(axis=0), np.outer([3, 2, 1], prior))
+    assert metrics.ua(confusions.sum(axis=0)) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "match"),
+    [
+        ([0, 1], [0], r"got \(2,\) and \(1,\)"),
+        ([0, 3], [0, 1], r"in 0 \.\. 2"),
+        ([0, 1], [0, -1], r"in 0 \.\. 2"),
+    ],
+)
+def test_bad_input_is_refused(labels: list[int], predicted: list[int], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        cluster_confusions(np.array(labels), np.array(predicted), ["a", "b"], 3)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
+def test_students_quantile_is_scipys(level: float) -> None:
+    for freedom in [*range(1, 30), 250, 251]:
+        expected = stats.t.ppf((1 + level) / 2, freedom)
+        assert students_quantile(level, freedom) == pytest.approx(expected, rel=1e-9)
+
+
+def test_tails_shrink_with_few_clusters_and_are_nominal_with_many() -> None:
+    tails = [expanded_tail(count, 0.95) for count in (2, 6, 10, 24, 100_000)]
+    assert tails == sorted(tails)
+    # by hand for 6: t = 2.5706 with 5 degrees of freedom, times sqrt(6 / 5), normal tail of 2.8159
+    assert tails[1] == pytest.approx(0.00243, abs=1e-5)
+    assert tails[-1] == pytest.approx(0.025, abs=1e-5)
+
+
+def test_interval_of_a_mean_is_that_of_scipy_with_the_expanded_level() -> None:
+    """One utterance a speaker, accuracy: an ordinary bootstrap of a mean, done by scipy."""
+    hits = np.random.default_rng(3).random(30) < 0.7
+    confusions = np.zeros((30, 2, 2))
+    confusions[np.arange(30), 0, np.where(hits, 0, 1)] = 1
+    ours = cluster_bootstrap(confusions, metrics.wa)
+    theirs = stats.bootstrap(
+        (hits.astype(float),),
+        np.mean,
+        n_resamples=10_000,
+        confidence_level=1 - 2 * expanded_tail(30, 0.95),
+        method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert ours.estimate == pytest.approx(hits.mean())
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.034)  # 1 / 30
+
+
+def test_equal_input_gives_equal_intervals_and_the_seed_matters() -> None:
+    confusions = speakers_of(
+        np.random.default_rng(0), np.random.default_rng(1).random((9, 4)), (9, 7, 5, 5)
+    )
+    first = cluster_bootstrap(confusions, metrics.ua, num_draws=1500)
+    assert first == cluster_bootstrap(confusions.copy(), metrics.ua, num_draws=1500)
+    assert first != cluster_bootstrap(confusions, metrics.ua, num_draws=1500, seed=1)
+    assert first.low < first.estimate < first.high
+    wider = cluster_bootstrap(confusions, metrics.ua, num_draws=1500, level=0.99)
+    assert wider.low < first.low
+    assert wider.high > first.high
+
+
+def test_one_speaker_has_a_score_and_no_interval() -> None:
+    interval = cluster_bootstrap(np.eye(3)[None], metrics.ua)
+    assert interval.estimate == 1.0
+    assert np.isnan([interval.low, interval.high]).all()
+    assert not interval.excludes(5.0)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12))
+def test_the_difference_is_antisymmetric_and_zero_for_the_same_system(
+    seed: int, num_speakers: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    a = generator.integers(0, 9, (num_speakers, 3, 3)) + np.eye(3)
+    b = generator.integers(0, 9, (num_speakers, 3, 3)) + np.eye(3)
+    forth = paired_cluster_bootstrap(a, b, metrics.macro_f1, num_draws=200)
+    back = paired_cluster_bootstrap(b, a, metrics.macro_f1, num_draws=200)
+    assert forth.estimate == pytest.approx(-back.estimate)
+    assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))
+    same = paired_cluster_bootstrap(a, a, metrics.ua, num_draws=200)
+    assert (same.estimate, same.low, same.high) == (0, 0, 0)
+
+
+def test_pairing_uses_that_the_speakers_are_the_same() -> None:
+    """B is A with one more hit per speaker: the gain is sure though the speakers differ widely."""
+    a = np.zeros((8, 2, 2))
+    a[:, 0, 0], a[:, 0, 1] = np.arange(8), 20 - np.arange(8)
+    b = a.copy()
+    b[:, 0, 0] += 1
+    b[:, 0, 1] -= 1
+    gain = paired_cluster_bootstrap(b, a, metrics.wa)
+    assert (gain.low, gain.high) == pytest.approx((0.05, 0.05))
+    alone = cluster_bootstrap(a, metrics.wa)
+    assert alone.high - alone.low > 0.1
+
+
+def test_different_speakers_cannot_be_paired() -> None:
+    with pytest.raises(ValueError, match="same clusters"):
+        paired_cluster_bootstrap(np.ones((3, 2, 2)), np.ones((4, 2, 2)), metrics.ua)
+    with pytest.raises(ValueError, match="level between 0 and 1"):
+        cluster_bootstrap(np.ones((3, 2, 2)), metrics.ua, level=95)
+    with pytest.raises(ValueError, match="at least one cluster"):
+        cluster_bootstrap(np.ones((0, 2, 2)), metrics.ua)
+
+
+UTTERANCES = (20, 12, 8, 5)
+
+
+def _utterances_as_clusters(confusions: FloatArray) -> FloatArray:
+    """The same utterances, each for itself: what an interval over utterances resamples."""
+    total = confusions.sum(axis=0).astype(int)
+    cells = np.eye(total.size).reshape(-1, *total.shape)
+    return np.repeat(cells, total.ravel(), axis=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_speakers", [6, 8, 10, 24])
+def test_intervals_over_speakers_cover_and_those_over_utterances_do_not(num_speakers: int) -> None:
+    """1,000 corpora of speakers drawn from a population whose UA is known."""
+    generator = np.random.default_rng(num_speakers)
+
+    def draw(count: int) -> FloatArray:
+        effect = generator.normal(0, 0.7, (count, 1)) + generator.normal(0, 0.7, (count, 4))
+        return speakers_of(generator, _logistic(0.7 + effect), UTTERANCES)
+
+    truth = float(metrics.ua(draw(200_000).sum(axis=0)))
+    covered = np.zeros(2)
+    utterance_level = 100
+    for trial in range(1_000):
+        confusions = draw(num_speakers)
+        interval = cluster_bootstrap(confusions, metrics.ua, num_draws=2_000, seed=trial)
+        covered[0] += not interval.excludes(truth)
+        if trial < utterance_level:
+            narrow = cluster_bootstrap(
+                _utterances_as_clusters(confusions), metrics.ua, num_draws=500, seed=trial
+            )
+            covered[1] += not narrow.excludes(truth)
+    assert 0.92 <= covered[0] / 1_000 <= 0.975
+    assert covered[1] / utterance_level < 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gain", [0.0, 0.5])
+def test_paired_intervals_cover_a_known_difference(gain: float) -> None:
+    """1,000 pairs of systems that share what is hard about a speaker; 10 speakers."""
+    generator = np.random.default_rng(10)
+
+    def draw(count: int) -> tuple[FloatArray, FloatArray]:
+        shared = 0.7 + generator.normal(0, 0.9, (count, 4))
+        own = generator.normal(0, 0.4, (2, count, 4))
+        return (
+            speakers_of(generator, _logistic(shared + gain + own[0]), UTTERANCES),
+            speakers_of(generator, _logistic(shared + own[1]), UTTERANCES),
+        )
+
+    truth = float(np.subtract(*(metrics.ua(part.sum(axis=0)) for part in draw(200_000))))
+    covered = 0
+    for trial in range(1_000):
+        interval = paired_cluster_bootstrap(*draw(10), metrics.ua, num_draws=2_000, seed=trial)
+        covered += not interval.excludes(truth)
+    assert 0.93 <= covered / 1_000 <= 0.975
