@@ -1,0 +1,68 @@
+"""The three parts of a fold as loaders."""
+
+from __future__ import annotations
+
+import lightning as L
+from torch.utils.data import DataLoader
+
+from data_modules.batch import Sample, collate
+from data_modules.dataset import UtteranceDataset
+from data_modules.sampler import LengthBatchSampler
+
+
+class EmotionDataModule(L.LightningDataModule):
+    """Loaders over train, validation and test.
+
+    Args:
+        train: Batched by length, in an order that depends on seed and epoch alone.
+        val: In order.
+        test: In order.
+        batch_size: Utterances a training batch.
+        eval_batch_size: Utterances an evaluation batch; does not change predictions.
+        num_workers: Loader processes; 0 loads in the training process.
+        seed: Of the order of training batches.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: UtteranceDataset,
+        val: UtteranceDataset,
+        test: UtteranceDataset,
+        batch_size: int,
+        eval_batch_size: int,
+        num_workers: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.train, self.val, self.test = train, val, test
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.sampler = LengthBatchSampler(train.lengths(), batch_size=batch_size, seed=seed)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Batches of like length."""
+        return DataLoader(
+            self.train,
+            batch_sampler=self.sampler,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def _in_order(self, dataset: UtteranceDataset) -> DataLoader[Sample]:
+        return DataLoader(
+            dataset,
+            batch_size=self.eval_batch_size,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Every utterance of the validation part once."""
+        return self._in_order(self.val)
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Every utterance of the test part once."""
+        return self._in_order(self.test)

@@ -1,0 +1,170 @@
+"""Which utterances of a corpus take part, under which label, in which part of which fold.
+
+What the label scheme leaves out becomes a listed exclusion: utterances in = utterances used +
+exclusions. Imports no torch, so that a plan can check its finished runs at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from data_modules.errors import ConfigError, LabelError
+from data_modules.labels import LabelScheme
+from data_modules.manifest import Exclusion, Utterance
+from data_modules.protocols import Fold, Protocol, make_folds
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The utterances of an experiment.
+
+    Attributes:
+        scheme: How labels become classes.
+        protocol: How utterances become folds.
+        utterances: Those with a class, by id, in manifest order.
+        targets: Class index of each.
+        folds: Proved folds of the protocol.
+        exclusions: Everything else in the release, with its reason.
+    """
+
+    scheme: LabelScheme
+    protocol: Protocol
+    utterances: dict[str, Utterance]
+    targets: dict[str, int]
+    folds: list[Fold]
+    exclusions: list[Exclusion]
+
+    def fold(self, number: int) -> Fold:
+        """One fold by number.
+
+        Raises:
+            ConfigError: The protocol has no such fold.
+        """
+        if 0 <= number < len(self.folds):
+            return self.folds[number]
+        raise ConfigError(
+            "fold",
+            expected=f"0 to {len(self.folds) - 1} ({self.protocol.name})",
+            got=str(number),
+            fix="choose one of these",
+        )
+
+    def class_counts(self, ids: Sequence[str]) -> dict[str, int]:
+        """Utterances of each class, every class named."""
+        counts = Counter(self.targets[name] for name in ids)
+        return {name: counts[index] for index, name in enumerate(self.scheme.names)}
+
+
+def select(
+    utterances: Sequence[Utterance],
+    *,
+    scheme: LabelScheme,
+    protocol: Protocol,
+    exclusions: Sequence[Exclusion] = (),
+) -> Selection:
+    """Apply a label scheme and a protocol to a manifest.
+
+    Args:
+        utterances: A manifest, in its order.
+        scheme: Values it does not know are an error.
+        protocol: Its folds are made and proved.
+        exclusions: What reading the release already left out.
+
+    Raises:
+        LabelError: An unknown label value, or no utterance of some class.
+        LeakError: A fold breaks the protocol's promise.
+    """
+    used: dict[str, Utterance] = {}
+    targets: dict[str, int] = {}
+    left_out = list(exclusions)
+    for utterance in utterances:
+        index = scheme.index_of(utterance)
+        if index is None:
+            value = str(utterance.labels[scheme.source])
+            reason = f"{scheme.name}: {scheme.left_out[value]}"
+            left_out.append(Exclusion(utterance.id, reason, detail=value))
+        else:
+            used[utterance.id] = utterance
+            targets[utterance.id] = index
+    absent = [name for index, name in enumerate(scheme.names) if index not in targets.values()]
+    if absent:
+        corpus = utterances[0].corpus if utterances else "an empty manifest"
+        raise LabelError(
+            f"data.labels={scheme.name} on {corpus}",
+            expected=f"utterances of every class ({', '.join(scheme.names)})",
+            got=f"none of {', '.join(absent)}",
+            fix="prepare the whole release, or choose another label scheme",
+        )
+    folds = make_folds(protocol, list(used.values()))
+    in_a_fold = {name for fold in folds for part in fold.parts().values() for name in part}
+    for name in [name for name in used if name not in in_a_fold]:
+        left_out.append(Exclusion(name, f"not part of protocol {protocol.name}"))
+        del used[name], targets[name]
+    return Selection(scheme, protocol, used, targets, folds, left_out)
+
+
+def draw_subset(ids: Sequence[str], targets: Mapping[str, int], size: int, seed: int) -> list[str]:
+    """A nested, stratified draw: a smaller size with the same seed is a subset of a larger one.
+
+    Each class is shuffled, then classes are interleaved by their natural shares, so every prefix
+    has the class shares of the whole to within one utterance a class.
+
+    Args:
+        ids: The training part.
+        targets: Class index of each id.
+        size: How many.
+        seed: Of the shuffle.
+
+    Returns:
+        ``size`` ids in the order of ``ids``.
+
+    Raises:
+        ConfigError: The training part has fewer than ``size`` utterances.
+    """
+    if not 1 <= size <= len(ids):
+        raise ConfigError(
+            "size",
+            expected=f"between 1 and the {len(ids)} utterances of the training part",
+            got=str(size),
+            fix="choose a smaller size, or none for all",
+        )
+    by_class: dict[int, list[str]] = defaultdict(list)
+    for name in sorted(ids):
+        by_class[targets[name]].append(name)
+    places: list[tuple[float, int, str]] = []
+    for target, names in sorted(by_class.items()):
+        random.Random(f"{seed}-{target}").shuffle(names)
+        places += [((k + 0.5) / len(names), target, name) for k, name in enumerate(names)]
+    chosen = {name for _, _, name in sorted(places)[:size]}
+    return [name for name in ids if name in chosen]
+
+
+def data_sha256(
+    selection: Selection, audio_hash: Callable[[Utterance], str | None], extra: str = ""
+) -> str:
+    """A hash over all that a run reads: ids, parts, labels, speakers, texts, words and audio.
+
+    Args:
+        selection: The utterances and folds.
+        audio_hash: Content hash of the decoded audio of an utterance, None for text corpora.
+        extra: Whatever else the caller's data depends on.
+    """
+    digest = hashlib.sha256(extra.encode())
+    for name, utterance in selection.utterances.items():
+        record = [
+            name,
+            utterance.speaker,
+            utterance.text,
+            [[w.text, w.start_s, w.end_s, w.source] for w in utterance.words],
+            selection.targets[name],
+            audio_hash(utterance),
+        ]
+        digest.update(json.dumps(record).encode())
+    for fold in selection.folds:
+        digest.update(json.dumps(fold.parts()).encode())
+    return digest.hexdigest()
