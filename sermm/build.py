@@ -1,0 +1,321 @@
+"""From configuration to objects: the only file that knows both.
+
+A model is built twice in its life: for training, from a configuration and what the data module
+found out about the data, and again from a checkpoint, which carries both as plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from data_modules.text import Tokenizer
+from torch import Tensor, nn
+
+from data_modules.errors import ModelError
+from sermm.compose import from_dict
+from sermm.config import Config, ModelConfig, to_dict
+from sermm.nn.augment import FrameAugment
+from sermm.nn.convolution import FrameConvolutions
+from sermm.nn.encoders import (
+    ClassificationHead,
+    MaskToken,
+    SpeechEncoder,
+    Standardize,
+    TextEncoder,
+)
+from sermm.nn.fusion import FrameAttention, SpanPooling
+from sermm.nn.pooling import POOLINGS
+from sermm.nn.recurrent import BiGRU
+from sermm.optim import OptimizerOptions
+from sermm.tasks.acoustic import AcousticTask, LinearTask
+from sermm.tasks.base import EmotionTask, Objective
+from sermm.tasks.fusion import AlignedFusionTask, PooledFusionTask
+from sermm.tasks.text import TextTask
+from sermm.upstreams.text import build_text_model, load_text_model, text_model_config
+
+CHECKPOINT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a model has to know of its data: plain data, stored in every checkpoint.
+
+    Attributes:
+        class_names: In the order of the class index.
+        train_counts: Utterances of each class in the training part.
+        frame_dim: Width of the acoustic frames; 0 without speech.
+        tokenizer: The tokenizer as JSON; empty without text.
+        text_model: Configuration of the text encoder; empty without text.
+    """
+
+    class_names: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    frame_dim: int = 0
+    tokenizer: str = ""
+    text_model: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class FrameStatistics:
+    """Mean and standard deviation of what a model standardises, ``(D,)`` each."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def unknown(cls, size: int) -> FrameStatistics:
+        """Placeholders for a model whose statistics come with its state dict."""
+        return cls(torch.zeros(size), torch.ones(size))
+
+
+def needs_speech(config: Config) -> bool:
+    """Whether the task reads acoustic frames."""
+    return config.model.task != "text"
+
+
+def needs_text(config: Config) -> bool:
+    """Whether the task reads transcripts."""
+    return config.model.task in ("text", "fusion")
+
+
+def needs_word_times(config: Config) -> bool:
+    """Whether the task reads the times of words."""
+    return config.model.task == "fusion" and config.model.alignment == "span"
+
+
+def build_objective(config: Config, facts: DataFacts) -> Objective:
+    """Classes and loss. Class weights are N / (C * n_c), so their mean over utterances is one."""
+    weights = None
+    if config.optim.class_weights:
+        total, num_classes = sum(facts.train_counts), len(facts.train_counts)
+        weights = tuple(total / (num_classes * max(1, n)) for n in facts.train_counts)
+    return Objective(
+        class_names=facts.class_names,
+        class_weights=weights,
+        label_smoothing=config.optim.label_smoothing,
+    )
+
+
+def build_optimizer_options(config: Config) -> OptimizerOptions:
+    """Learning rates and schedule."""
+    optim = config.optim
+    pretrained = optim.lr if config.model.text.name == "scratch" else optim.text_lr or optim.lr
+    return OptimizerOptions(
+        lr=optim.lr,
+        pretrained_lr=pretrained,
+        weight_decay=optim.weight_decay,
+        warmup_share=optim.warmup_share,
+    )
+
+
+def build_speech_encoder(
+    model: ModelConfig, statistics: FrameStatistics, *, recurrent: bool = True
+) -> SpeechEncoder:
+    """Standardisation, augmentation, convolutions and, if asked for, a recurrent layer."""
+    augment = model.augment
+    convolutions = FrameConvolutions(
+        input_size=len(statistics.mean),
+        channels=model.conv_channels,
+        num_layers=model.conv_layers,
+        dropout=model.dropout,
+    )
+    return SpeechEncoder(
+        standardize=Standardize(mean=statistics.mean, std=statistics.std),
+        augment=FrameAugment(
+            time_masks=augment.time_masks,
+            time_mask_share=augment.time_mask_share,
+            band_masks=augment.band_masks,
+            band_mask_share=augment.band_mask_share,
+            noise=augment.noise,
+            gain=augment.gain,
+        ),
+        convolutions=convolutions,
+        recurrent=build_recurrent(model, convolutions.output_size) if recurrent else None,
+        dropout=model.dropout,
+    )
+
+
+def build_recurrent(model: ModelConfig, input_size: int) -> BiGRU:
+    """The recurrent layer that the configuration describes."""
+    return BiGRU(
+        input_size=input_size,
+        hidden_size=model.recurrent_hidden,
+        num_layers=model.recurrent_layers,
+        dropout=model.dropout,
+    )
+
+
+def text_config_for(config: Config, tokenizer: Tokenizer) -> tuple[nn.Module, dict[str, Any]]:
+    """The text model to train, with pretrained weights if there are any, and its configuration."""
+    text = config.model.text
+    if text.name == "scratch":
+        settings = text_model_config(
+            tokenizer,
+            hidden=text.hidden,
+            layers=text.layers,
+            heads=text.heads,
+            max_pieces=config.data.max_pieces,
+            dropout=config.model.dropout,
+        )
+        return build_text_model(settings), settings
+    model = load_text_model(text.name, text.revision)
+    return model, model.config.to_dict()  # type: ignore[union-attr, operator]
+
+
+def build_text_encoder(config: Config, facts: DataFacts, model: nn.Module | None) -> TextEncoder:
+    """The text encoder around a loaded model, or around random weights for a checkpoint."""
+    text = config.model.text
+    mask_token = None
+    if text.word_dropout:
+        mask_token = MaskToken(Tokenizer.from_json(facts.tokenizer).mask_id, text.word_dropout)
+    if model is None:
+        model = build_text_model(dict(facts.text_model or {}))
+    return TextEncoder(model=model, mask_token=mask_token, frozen=text.frozen)
+
+
+def build_task(
+    config: Config,
+    facts: DataFacts,
+    *,
+    statistics: FrameStatistics | None = None,
+    text_model: nn.Module | None = None,
+) -> EmotionTask:
+    """The task that the configuration describes.
+
+    Args:
+        config: Sizes and choices.
+        facts: What the data module found out.
+        statistics: Of the training part's frames; None before loading a state dict.
+        text_model: A text model with its weights; None before loading a state dict.
+    """
+    model = config.model
+    objective = build_objective(config, facts)
+    optimizer = build_optimizer_options(config)
+    num_classes = len(facts.class_names)
+
+    def build_pooling(input_size: int) -> nn.Module:
+        return POOLINGS[model.pooling](input_size=input_size)
+
+    def build_head(input_size: int) -> ClassificationHead:
+        return ClassificationHead(
+            input_size=input_size,
+            hidden_size=2 * model.recurrent_hidden,
+            num_classes=num_classes,
+            dropout=model.dropout,
+        )
+
+    if model.task == "linear":
+        pooled = statistics or FrameStatistics.unknown(2 * facts.frame_dim)
+        return LinearTask(
+            pooled=Standardize(mean=pooled.mean, std=pooled.std),
+            objective=objective,
+            optimizer=optimizer,
+        )
+    statistics = statistics or FrameStatistics.unknown(facts.frame_dim)
+    if model.task == "acoustic":
+        encoder = build_speech_encoder(model, statistics)
+        pooling = build_pooling(encoder.output_size)
+        return AcousticTask(
+            encoder=encoder,
+            pooling=pooling,
+            head=build_head(int(pooling.output_size)),
+            objective=objective,
+            optimizer=optimizer,
+        )
+    text = build_text_encoder(config, facts, text_model)
+    if model.task == "text":
+        pooling = build_pooling(text.output_size)
+        return TextTask(
+            encoder=text,
+            pooling=pooling,
+            head=build_head(int(pooling.output_size)),
+            objective=objective,
+            optimizer=optimizer,
+        )
+    if model.alignment == "none":
+        speech = build_speech_encoder(model, statistics)
+        speech_pooling = build_pooling(speech.output_size)
+        text_pooling = build_pooling(text.output_size)
+        return PooledFusionTask(
+            speech=speech,
+            speech_pooling=speech_pooling,
+            text=text,
+            text_pooling=text_pooling,
+            head=build_head(int(speech_pooling.output_size) + int(text_pooling.output_size)),
+            objective=objective,
+            optimizer=optimizer,
+        )
+    aligner: SpanPooling | FrameAttention
+    if model.alignment == "span":
+        # the word's own frames: a recurrent layer below would smear its neighbours into them
+        speech = build_speech_encoder(model, statistics, recurrent=False)
+        aligner = SpanPooling(input_size=speech.output_size)
+    else:
+        speech = build_speech_encoder(model, statistics)
+        aligner = FrameAttention(
+            query_size=text.output_size,
+            key_size=speech.output_size,
+            hidden_size=model.recurrent_hidden,
+        )
+    recurrent = build_recurrent(model, text.output_size + aligner.output_size)
+    pooling = build_pooling(recurrent.output_size)
+    return AlignedFusionTask(
+        speech=speech,
+        text=text,
+        aligner=aligner,
+        recurrent=recurrent,
+        pooling=pooling,
+        head=build_head(int(pooling.output_size)),
+        dropout=model.dropout,
+        objective=objective,
+        optimizer=optimizer,
+    )
+
+
+def checkpoint_record(config: Config, facts: DataFacts) -> dict[str, Any]:
+    """What a checkpoint carries beside the weights, as plain data that loads without unpickling."""
+    plain_facts = asdict(facts)
+    plain_facts["class_names"] = list(facts.class_names)
+    plain_facts["train_counts"] = list(facts.train_counts)
+    return {"version": CHECKPOINT_VERSION, "config": to_dict(config), "facts": plain_facts}
+
+
+def load_task(path: Path) -> tuple[EmotionTask, Config, DataFacts]:
+    """A trained task from its checkpoint alone, in evaluation mode.
+
+    Raises:
+        ModelError: The file is missing, damaged, or no checkpoint of sermm.
+    """
+    if not path.is_file():
+        raise ModelError(path, expected="a checkpoint", got="no file", fix="check the path")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        record = checkpoint["sermm"]
+        state = checkpoint["state_dict"]
+    except Exception as error:
+        # torch.load raises many types for damaged files; all mean the same to the user
+        raise ModelError(
+            path,
+            expected="a checkpoint written by sermm",
+            got=f"{type(error).__name__}: {error}".splitlines()[0],
+            fix="train again, or give another checkpoint",
+        ) from error
+    if record["version"] != CHECKPOINT_VERSION:
+        raise ModelError(
+            path,
+            expected=f"checkpoint version {CHECKPOINT_VERSION}",
+            got=str(record["version"]),
+            fix="use the version of sermm that wrote it",
+        )
+    config = from_dict(record["config"], str(path))
+    stored = dict(record["facts"])
+    stored["class_names"] = tuple(stored["class_names"])
+    stored["train_counts"] = tuple(stored["train_counts"])
+    facts = DataFacts(**stored)
+    task = build_task(config, facts)
+    task.load_state_dict(state)
+    return task.eval(), config, facts
