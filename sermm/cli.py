@@ -1,0 +1,202 @@
+"""The command line. Each command checks its input before it imports anything that takes time.
+
+Exit status: 0 done; 1 something ran and failed; 2 the input is wrong (one line on stderr, a
+traceback only with ``--debug``); 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_modules.errors import SermmError
+
+# Wrong arguments of any kind. typer brings its own copy of click since 0.26 and exports the
+# subclass alone.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="sermm",
+    help="Honest speech + text emotion recognition experiments.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Name = Annotated[str, typer.Argument(help="An experiment (see `experiments/`) or a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Settings as key=value, such as seed=1 optim.lr=1e-3.")
+]
+CorpusName = Annotated[str, typer.Argument(help="A corpus that sermm reads.")]
+Cache = Annotated[Path, typer.Option(help="Folder of manifests and features.")]
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def prepare(
+    corpus: CorpusName,
+    root: Annotated[Path, typer.Option(help="Folder of the release.")],
+    cache: Cache = Path("cache"),
+) -> None:
+    """Read a release, write its manifest, run the checks, print counts beside published ones."""
+    from sermm.commands import prepare_corpus
+
+    prepare_corpus(corpus, root, cache)
+
+
+@app.command()
+def check(corpus: CorpusName, cache: Cache = Path("cache")) -> None:
+    """Run the checks of a prepared corpus; exit status 1 if one fails."""
+    from sermm.commands import check_corpus
+
+    check_corpus(corpus, cache)
+
+
+@app.command()
+def align(
+    corpus: CorpusName,
+    aligner: Annotated[str, typer.Option(help="Source of the word times.")] = "pocketsphinx",
+    cache: Cache = Path("cache"),
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Time the words of a prepared corpus; prints how many words each source gave."""
+    from sermm.commands import align_words
+
+    align_words(corpus, aligner, cache, workers)
+
+
+@app.command()
+def config(name: Name, overrides: Overrides = None) -> None:
+    """Print the resolved configuration."""
+    from sermm.compose import load_config
+    from sermm.config import to_yaml
+
+    sys.stdout.write(to_yaml(load_config(name, overrides or [])))
+
+
+@app.command()
+def extract(name: Name, overrides: Overrides = None) -> None:
+    """Fill the feature cache: size estimate first, then a progress bar; restartable."""
+    from sermm.compose import load_config
+
+    resolved = load_config(name, overrides or [])
+    from sermm.commands import extract_features
+
+    extract_features(resolved)
+
+
+@app.command()
+def fit(
+    name: Name,
+    overrides: Overrides = None,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Corpus, word times and features are in place.")
+    ] = False,
+) -> None:
+    """One run: one fold, seed and size."""
+    from sermm.compose import load_config
+
+    resolved = load_config(name, overrides or [])
+    from sermm.commands import fit_run
+
+    fit_run(resolved, ready=ready)
+
+
+@app.command()
+def experiment(
+    name: Annotated[str | None, typer.Argument(help="An experiment or a YAML file.")] = None,
+    overrides: Overrides = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
+) -> None:
+    """The whole plan: prepare, extract, fit, select on validation, test once, report."""
+    from sermm.compose import experiment_names, load_config
+
+    if list_all:
+        for known in experiment_names():
+            typer.echo(known)
+        return
+    if name is None:
+        raise typer.BadParameter("name an experiment, or list them with --list")
+    resolved = load_config(name, overrides or [])
+    from sermm.commands import run_experiment
+
+    run_experiment(resolved)
+
+
+@app.command()
+def report(
+    names: Annotated[list[str], typer.Argument(help="Experiments that have run.")],
+    runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs"),
+) -> None:
+    """Write summary.json, table.csv and report.html again and print the table."""
+    from sermm.commands import report_experiments
+
+    report_experiments(names, runs)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="An experiment that has run.")],
+    second: Annotated[str, typer.Argument(help="Another one, same protocol and labels.")],
+    runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs"),
+) -> None:
+    """Paired difference of two experiments on the same test utterances."""
+    from sermm.commands import compare_experiments
+
+    compare_experiments(first, second, runs)
+
+
+@app.command()
+def doctor(cache: Cache = Path("cache")) -> None:
+    """Versions, GPUs, disk, W&B state, corpora found."""
+    from sermm.doctor import examine
+
+    examine(cache)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        The exit status.
+    """
+    # wherever it stands: people add it to the end of the line that failed
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        status = app(arguments, prog_name="sermm", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("stopped; run the same command again to go on", err=True)
+        return 130
+    except SermmError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {_one_line(str(error))}", err=True)
+        return error.exit_status
+    except _UsageError as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "sermm"
+        message = getattr(error, "format_message", error.__str__)()
+        typer.echo(f"error: {command}: {_one_line(message)} See `{command} --help`.", err=True)
+        return 2
+    return int(status or 0)

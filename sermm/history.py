@@ -1,0 +1,51 @@
+"""``history.csv``: one row an epoch, whole on disk after each, continued by a resumed run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import IO, Any
+
+import lightning as L
+
+from data_modules.atomic import write_atomically
+
+COLUMNS = ("epoch", "train/loss", "val/loss", "val/ua", "val/wa", "lr")
+
+
+class HistoryWriter(L.Callback):
+    """Write the epoch's figures when it ends.
+
+    Args:
+        path: Of the CSV file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the rows of the epochs that a resumed run does not repeat."""
+        self.rows = []
+        if trainer.current_epoch > 0 and self.path.is_file():
+            with self.path.open(encoding="utf-8", newline="") as stream:
+                kept = [
+                    r for r in csv.DictReader(stream) if int(r["epoch"]) < trainer.current_epoch
+                ]
+            self.rows = list(kept)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Add a row. Validation has run by now, so its figures are those of this epoch."""
+        if not trainer.is_global_zero:
+            return
+        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        measured["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row = {name: f"{measured[name]:.6g}" for name in COLUMNS[1:] if name in measured}
+        self.rows.append({"epoch": trainer.current_epoch, **row})
+
+        def write(stream: IO[str]) -> None:
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+        write_atomically(self.path, write)

@@ -1,0 +1,202 @@
+"""The whole plan of an experiment: folds × seeds × sizes, each run in a process of its own.
+
+Finished runs are skipped, several run at once, a failed one is reported and the rest carry on.
+Imports no torch: a plan with nothing left to do answers at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from rich.progress import TaskID
+
+from data_modules.atomic import write_atomically
+from sermm.config import Config, to_yaml
+from sermm.run_metrics import RunKey
+from sermm.rundir import experiment_folder, is_done, run_folder
+from sermm.terminal import console, new_progress
+
+_POLL_S = 0.2
+_STOP_S = 10.0
+LOG_NAME = "log.txt"
+
+
+@dataclass(frozen=True)
+class PlanOutcome:
+    """How a plan ended.
+
+    Attributes:
+        finished: Runs that finished in this call.
+        skipped: Runs that were finished before.
+        failed: Runs that failed, with the last line of their log.
+    """
+
+    finished: list[RunKey]
+    skipped: list[RunKey]
+    failed: dict[RunKey, str]
+
+
+def plan_runs(config: Config, num_folds: int) -> list[RunKey]:
+    """The runs of a plan in the order they are started.
+
+    Args:
+        config: Its ``plan`` names folds, seeds and sizes.
+        num_folds: Folds of the protocol; used where the plan names none.
+    """
+    folds = list(range(num_folds)) if config.plan.folds is None else config.plan.folds
+    sizes: list[int | None] = [*config.plan.sizes] or [None]
+    return [
+        RunKey(fold, seed, size) for size in sizes for seed in config.plan.seeds for fold in folds
+    ]
+
+
+def config_of(config: Config, key: RunKey) -> Config:
+    """The configuration of one run of the plan."""
+    return replace(config, fold=key.fold, seed=key.seed, size=key.size)
+
+
+def num_workers(config: Config, num_runs: int) -> int:
+    """How many runs go at once: as asked, or as many as the cores (or GPUs) carry."""
+    if config.plan.workers:
+        return min(config.plan.workers, num_runs)
+    if config.trainer.accelerator != "cpu" and _has_gpu():
+        return 1
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min((available or 1) // config.trainer.num_threads, num_runs))
+
+
+def _has_gpu() -> bool:
+    # torch would take seconds to say it; the driver's device node says the same
+    return Path("/dev/nvidiactl").exists()
+
+
+@dataclass
+class _Child:
+    key: RunKey
+    folder: Path
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    bar: TaskID
+
+
+def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOutcome:
+    """Run what is not finished.
+
+    Args:
+        config: Of the experiment; corpus, word times and features are in place already.
+        keys: The runs of the plan.
+        data_sha256: Hash of the data as it is now; finished runs must carry the same.
+
+    Raises:
+        ConfigError: A run folder belongs to another configuration or to other data.
+    """
+    skipped = [key for key in keys if is_done(config_of(config, key), data_sha256)]
+    waiting = [key for key in keys if key not in skipped]
+    outcome = PlanOutcome(finished=[], skipped=skipped, failed={})
+    if not waiting:
+        return outcome
+    file = experiment_folder(config) / "experiment.yaml"
+    write_atomically(file, lambda stream: _write(stream, to_yaml(config)))
+    workers = num_workers(config, len(waiting))
+    running: list[_Child] = []
+    with ExitStack() as stack:
+        progress = stack.enter_context(new_progress())
+        total = progress.add_task(f"{config.name}: runs", total=len(keys), completed=len(skipped))
+        stack.callback(_stop, running)
+        while waiting or running:
+            while waiting and len(running) < workers:
+                key = waiting.pop(0)
+                bar = progress.add_task(f"  {key.folder_name}", total=config.optim.epochs)
+                running.append(_start(config, key, file, bar))
+            for child in list(running):
+                progress.update(child.bar, completed=_epochs_done(child.folder))
+                status = child.process.poll()
+                if status is None:
+                    continue
+                running.remove(child)
+                child.log.close()
+                progress.remove_task(child.bar)
+                progress.advance(total)
+                if status == 0:
+                    outcome.finished.append(child.key)
+                    console.print(f"  {child.key.folder_name} finished")
+                else:
+                    outcome.failed[child.key] = _last_line(child.folder, status)
+                    console.print(
+                        f"  {child.key.folder_name} failed: {outcome.failed[child.key]}",
+                        style="red",
+                        markup=False,
+                    )
+            time.sleep(_POLL_S)
+    return outcome
+
+
+def _write(stream: IO[str], text: str) -> None:
+    stream.write(text)
+
+
+def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
+    folder = run_folder(config_of(config, key))
+    folder.mkdir(parents=True, exist_ok=True)
+    log = (folder / LOG_NAME).open("ab")
+    size = "null" if key.size is None else str(key.size)
+    command = [sys.executable, "-m", "sermm", "fit", str(file), "--ready"]
+    command += [f"fold={key.fold}", f"seed={key.seed}", f"size={size}"]
+    threads = str(config.trainer.num_threads)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        # a group of its own, so that loader workers end with it
+        start_new_session=True,
+    )
+    return _Child(key, folder, process, log, bar)
+
+
+def _stop(running: list[_Child]) -> None:
+    """End what still runs (Ctrl-C or an error in the plan): politely, then for good."""
+    for child in running:
+        _signal(child, signal.SIGINT)
+    deadline = time.monotonic() + _STOP_S
+    for child in running:
+        try:
+            child.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal(child, signal.SIGKILL)
+            child.process.wait()
+        child.log.close()
+
+
+def _signal(child: _Child, number: int) -> None:
+    try:
+        os.killpg(child.process.pid, number)
+    except ProcessLookupError:
+        return  # it ended in between
+
+
+def _epochs_done(folder: Path) -> int:
+    path = folder / "history.csv"
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8", newline="") as stream:
+        return sum(1 for _ in csv.DictReader(stream))
+
+
+def _last_line(folder: Path, status: int) -> str:
+    path = folder / LOG_NAME
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = next((line for line in reversed(lines) if line.strip()), "")
+    reason = f"signal {-status}" if status < 0 else f"exit status {status}"
+    return f"{said or 'no output'} ({reason}; see {path})"

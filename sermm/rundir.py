@@ -1,0 +1,118 @@
+"""The folder of a run: its name, whether it is finished, and what it says of its circumstances.
+
+``metrics.json`` is written last; a folder without it is an unfinished run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_modules.errors import ConfigError
+from sermm.config import Config, fingerprint, result_keys
+from sermm.results import is_finished
+from sermm.run_metrics import RunKey, read_json_object
+
+_PACKAGES = ("sermm", "torch", "torchaudio", "lightning", "transformers", "torchmetrics", "numpy")
+
+
+def experiment_folder(config: Config) -> Path:
+    """``runs/NAME``."""
+    return Path(config.runs) / config.name
+
+
+def run_folder(config: Config) -> Path:
+    """``runs/NAME/fold=F,seed=S,size=N``."""
+    return experiment_folder(config) / RunKey(config.fold, config.seed, config.size).folder_name
+
+
+def is_done(config: Config, data_sha256: str) -> bool:
+    """Whether the run of this configuration on this data is already there.
+
+    Raises:
+        ConfigError: The folder holds a finished or begun run of another configuration or of other
+            data, which must not be mixed with this one.
+    """
+    folder = run_folder(config)
+    begun = folder / "environment.json"
+    if not begun.is_file():
+        return False
+    record = read_json_object(begun)
+    if record["fingerprint"] != fingerprint(config):
+        raise ConfigError(
+            folder,
+            expected="a run of this configuration",
+            got=f"one with {_differences(record['result_keys'], result_keys(config))}",
+            fix=f"give this one another name (name={config.name}_2), or remove the folder",
+        )
+    if record["data_sha256"] != data_sha256:
+        raise ConfigError(
+            folder,
+            expected="a run on the data as it is now",
+            got="one on other data (labels, texts, words, audio or folds have changed)",
+            fix=f"give this one another name (name={config.name}_2), or remove the folder",
+        )
+    return is_finished(folder)
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    changed = [
+        f"{key}={json.dumps(before.get(key))} (now {json.dumps(now.get(key))})"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    rest = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return ", ".join(changed[:3]) + rest
+
+
+def environment(config: Config, data_sha256: str) -> dict[str, Any]:
+    """Everything around a run that a number may depend on."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "fingerprint": fingerprint(config),
+        "result_keys": result_keys(config),
+        "data_sha256": data_sha256,
+        "git_revision": git_revision(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cpu_count": os.cpu_count(),
+        "num_threads": config.trainer.num_threads,
+        "gpus": gpus,
+    }
+
+
+def git_revision() -> str | None:
+    """Revision of the checkout that sermm runs from, ``-dirty`` if it was changed since."""
+    git = shutil.which("git")
+    root = Path(__file__).resolve().parents[1]
+    if git is None or not (root / ".git").exists():
+        return None
+    shown = subprocess.run(
+        [git, "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return shown.stdout.strip() or None
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

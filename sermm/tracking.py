@@ -1,0 +1,126 @@
+"""Weights & Biases as a view of the run folder: one W&B run for each fit, grouped by experiment.
+
+Runs stand in ``./wandb`` (or ``WANDB_DIR``), where W&B's own tools look for them. Without an
+account everything is written offline and ``wandb sync`` sends it later.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import numpy.typing as npt
+
+from data_modules.atomic import write_atomically
+from sermm.config import Config, to_dict
+
+_RUN_ID_FILE = "wandb_run_id.txt"
+
+
+def logged_in() -> bool:
+    """Whether W&B would find a key: the environment, or the netrc entry `wandb login` writes."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def wandb_mode(config: Config) -> str:
+    """``online``, ``offline`` or ``disabled``; ``WANDB_MODE`` decides what ``auto`` means."""
+    if config.tracking.wandb != "auto":
+        return config.tracking.wandb
+    stated = os.environ.get("WANDB_MODE", "")
+    if stated in ("online", "offline", "disabled"):
+        return stated
+    return "online" if logged_in() else "offline"
+
+
+def build_logger(config: Config, folder: Path) -> Any:
+    """Lightning's W&B logger for a run, or False for none.
+
+    The W&B run id is kept in the run folder, so that a resumed run goes on in the same W&B run.
+
+    Args:
+        config: Of the run.
+        folder: Run folder; its name says fold, seed and size.
+    """
+    mode = wandb_mode(config)
+    if mode == "disabled":
+        return False
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    id_file = folder / _RUN_ID_FILE
+    resumed = id_file.is_file()
+    run_id = id_file.read_text().strip() if resumed else wandb.util.generate_id()
+    if not resumed:
+        write_atomically(id_file, lambda stream: _write(stream, run_id))
+    return WandbLogger(
+        name=f"{config.name} {folder.name}",
+        save_dir=os.environ.get("WANDB_DIR", "."),
+        id=run_id,
+        project=config.tracking.project,
+        entity=config.tracking.entity,
+        group=config.name,
+        job_type="fit",
+        tags=[config.model.task, config.data.corpus, config.data.protocol],
+        offline=mode == "offline",
+        # an offline run has nothing to resume from: its parts are joined by id at `wandb sync`
+        resume="allow" if mode == "online" else None,
+        config=to_dict(config),
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+
+
+def _write(stream: Any, text: str) -> None:
+    stream.write(f"{text}\n")
+
+
+def log_results(
+    logger: Any,
+    *,
+    metrics: Mapping[str, float],
+    class_names: tuple[str, ...],
+    rows: list[tuple[str, str, str, str, npt.NDArray[np.float32]]],
+) -> None:
+    """Send final metrics, the confusion matrix and the table of predictions.
+
+    Args:
+        logger: What :func:`build_logger` gave.
+        metrics: Test metrics by name.
+        class_names: In the order of the class index.
+        rows: Utterance id, speaker, label, predicted class and probabilities ``(C,)``.
+    """
+    if not logger:
+        return
+    import wandb
+
+    run = logger.experiment
+    for name, value in metrics.items():
+        run.summary[f"test/{name}"] = value
+    columns = ["utterance_id", "speaker", "label", "predicted", *(f"p_{c}" for c in class_names)]
+    table = wandb.Table(
+        columns=columns,
+        data=[[*row[:4], *(float(p) for p in row[4])] for row in rows],
+    )
+    confusion = wandb.plot.confusion_matrix(
+        y_true=[class_names.index(row[2]) for row in rows],
+        preds=[class_names.index(row[3]) for row in rows],
+        class_names=list(class_names),
+        title="test",
+    )
+    run.log({"test/predictions": table, "test/confusion_matrix": confusion})
+
+
+def close(logger: Any, *, failed: bool = False) -> None:
+    """End the W&B run, so that its file is complete before the process goes on."""
+    if logger:
+        logger.experiment.finish(exit_code=int(failed), quiet=True)
