@@ -27,6 +27,14 @@ class SermmError(Exception):
         self.fix = fix
         super().__init__(f"{self.where}: expected {expected}, got {got}; {fix}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # worker processes send errors by pickle, which would call the class with the message alone
+        return _rebuild, (type(self), self.where, self.expected, self.got, self.fix)
+
+
+def _rebuild(kind: type[SermmError], where: str, expected: str, got: str, fix: str) -> SermmError:
+    return kind(where, expected=expected, got=got, fix=fix)
+
 
 class ConfigError(SermmError):
     """The configuration is wrong: a key, a type, a value."""
