@@ -1,0 +1,104 @@
+"""Utterances per class, session and speaker, beside what is published of the whole release."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from data_modules.check.result import Check, CheckResult
+from data_modules.errors import LabelError
+from data_modules.labels import find_scheme
+from data_modules.prepared import Prepared
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the usual label scheme of a corpus keeps of its manifest.
+
+    Attributes:
+        total: Utterances with a class.
+        classes: Per class, in the order of the scheme, zeros included.
+        sessions: Per session; empty where the corpus has none.
+        speakers: Per speaker.
+        left_out: Utterances that the scheme leaves out, by reason.
+        unknown: Ids whose label the scheme does not know.
+    """
+
+    total: int
+    classes: dict[str, int]
+    sessions: dict[str, int]
+    speakers: dict[str, int]
+    left_out: dict[str, int]
+    unknown: tuple[str, ...]
+
+
+def count(prepared: Prepared) -> Counts:
+    """Count a manifest by the corpus' usual label scheme."""
+    scheme = find_scheme(prepared.corpus.label_scheme)
+    classes: Counter[str] = Counter()
+    sessions: Counter[str] = Counter()
+    speakers: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    unknown = []
+    for utterance in prepared.utterances:
+        try:
+            name = scheme.class_of(utterance)
+        except LabelError:
+            unknown.append(utterance.id)
+            continue
+        if name is None:
+            left_out[scheme.left_out[utterance.labels[scheme.source]]] += 1
+            continue
+        classes[name] += 1
+        if utterance.session is not None:
+            sessions[utterance.session] += 1
+        if utterance.speaker is not None:
+            speakers[utterance.speaker] += 1
+    return Counts(
+        total=sum(classes.values()),
+        classes={name: classes[name] for name in scheme.names},
+        sessions=dict(sorted(sessions.items())),
+        speakers=dict(sorted(speakers.items())),
+        left_out=dict(left_out.most_common()),
+        unknown=tuple(unknown),
+    )
+
+
+def check_total(prepared: Prepared) -> CheckResult | None:
+    """Is this the whole release?"""
+    published = prepared.corpus.published
+    if published is None:
+        return None
+    total = count(prepared).total
+    return CheckResult(
+        "size",
+        "pass" if total == published.total else "warn",
+        f"{total} of {published.total} {published.what} of the release",
+    )
+
+
+def _compare(group: str) -> Check:
+    def check(prepared: Prepared) -> CheckResult | None:
+        published = prepared.corpus.published
+        expected: Mapping[str, int] = getattr(published, group) if published else {}
+        if not expected:
+            return None
+        here: dict[str, int] = getattr(count(prepared), group)
+        names = [*expected, *sorted(here.keys() - expected.keys())]
+        different = [name for name in names if here.get(name, 0) != expected.get(name, 0)]
+        if not different:
+            return CheckResult(group, "pass", f"all {len(expected)} {group} as published")
+        figures = ", ".join(
+            f"{name}: {here.get(name, 0)} of {expected.get(name, 0)}" for name in different
+        )
+        return CheckResult(
+            group, "warn", f"{len(different)} of {len(names)} {group} differ: {figures}"
+        )
+
+    return check
+
+
+check_classes = _compare("classes")
+check_sessions = _compare("sessions")
+check_speakers = _compare("speakers")

@@ -1,0 +1,47 @@
+"""Corpus readers by name. A new corpus is one file with a ``CORPUS`` and one line here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import partial
+
+from data_modules.corpora import emodb, iemocap, nemo, ravdess
+from data_modules.corpora.release import Corpus, Note, Published, Release
+from data_modules.errors import ConfigError
+
+__all__ = ["CORPORA", "Corpus", "Note", "Published", "Release", "find_corpus"]
+
+CORPORA: dict[str, Corpus] = {
+    "iemocap": iemocap.CORPUS,
+    "ravdess": ravdess.CORPUS,
+    "emodb": emodb.CORPUS,
+    "nemo": nemo.CORPUS,
+    # synthesised by demo.py into IEMOCAP's layout, so that IEMOCAP's reader is what it exercises
+    "demo": replace(
+        iemocap.CORPUS,
+        name="demo",
+        title="demo corpus (synthetic speech)",
+        read=partial(iemocap.read, corpus="demo"),
+        licence="made on this machine",
+        source="corpora/demo.py",
+        published=None,
+    ),
+}
+
+
+def find_corpus(name: str) -> Corpus:
+    """The corpus that ``data.corpus`` or the command line names.
+
+    Raises:
+        ConfigError: There is none of this name.
+    """
+    if name in CORPORA:
+        return CORPORA[name]
+    near = get_close_matches(name.lower(), CORPORA, n=1)
+    raise ConfigError(
+        "data.corpus",
+        expected=f"one of {', '.join(CORPORA)}",
+        got=repr(name),
+        fix=f"write {near[0]}" if near else "choose one of these",
+    )

@@ -1,0 +1,195 @@
+"""A prepared corpus in memory and on disk: its manifest and the four files beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from data_modules.atomic import write_atomically, write_json
+from data_modules.corpora import Corpus, Note
+from data_modules.errors import ManifestError, first_ids
+from data_modules.manifest import Exclusion, Utterance, read_manifest, write_manifest
+from data_modules.media import MediaFacts, read_media, scan_media, write_media
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus as later stages see it.
+
+    Attributes:
+        corpus: What it is.
+        root: Absolute folder that audio paths are relative to.
+        cache: Folder that holds ``manifests/``.
+        utterances: The manifest.
+        exclusions: What is not in the manifest, and why.
+        ignored: Files and turns that are no utterances, by reason.
+        notes: What utterances in the manifest lack.
+        media: Facts of each clip, by utterance id.
+        data_sha256: Of labels, text, word times of the corpus and audio, wherever the files lie.
+    """
+
+    corpus: Corpus
+    root: Path
+    cache: Path
+    utterances: list[Utterance]
+    exclusions: list[Exclusion]
+    ignored: dict[str, list[str]]
+    notes: list[Note]
+    media: dict[str, MediaFacts]
+    data_sha256: str
+
+    def audio_path(self, utterance: Utterance) -> Path:
+        """Where the clip of an utterance lies."""
+        if utterance.audio is None:
+            raise ValueError(f"{utterance.id} has no audio")
+        return self.root / utterance.audio
+
+    def media_facts(self, utterance: Utterance) -> MediaFacts:
+        """Facts of a clip as it is now: decoded again if its file changed since `sermm prepare`.
+
+        Raises:
+            MediaError: The clip cannot be used any more.
+        """
+        known = self.media[utterance.id]
+        if not known.is_current(self.root, known.path, known.start_s, known.end_s):
+            known = scan_media(utterance.id, self.root, known.path, known.start_s, known.end_s)
+            self.media[utterance.id] = known
+        return known
+
+
+def manifest_path(corpus: str, cache: Path) -> Path:
+    """Where the manifest of a corpus is kept; its companions have the same stem."""
+    return cache / "manifests" / f"{corpus}.jsonl"
+
+
+def load_prepared(corpus: Corpus, cache: Path) -> Prepared:
+    """Read back what ``sermm prepare`` wrote.
+
+    Raises:
+        ManifestError: The corpus was not prepared, or by another version, or its files do not fit
+            together.
+    """
+    path = manifest_path(corpus.name, cache)
+    about = _read_about(corpus, path.with_suffix(".prepare.json"))
+    utterances = list(read_manifest(path))
+    media = read_media(path.with_suffix(".media.jsonl"))
+    strays = [u.id for u in utterances if u.audio is not None and u.id not in media]
+    if strays:
+        raise ManifestError(
+            path,
+            expected="utterances that were prepared together",
+            got=f"no media facts for {first_ids(strays)}",
+            fix=again(corpus),
+        )
+    return Prepared(
+        corpus=corpus,
+        root=Path(about["root"]),
+        cache=cache,
+        utterances=utterances,
+        exclusions=_read_exclusions(path.with_suffix(".exclusions.jsonl")),
+        ignored=about["ignored"],
+        notes=[Note(**note) for note in about["notes"]],
+        media=media,
+        data_sha256=about["data_sha256"],
+    )
+
+
+def write_prepared(prepared: Prepared) -> None:
+    """Write the five files, each whole or not at all; ``prepare.json`` comes last."""
+    path = manifest_path(prepared.corpus.name, prepared.cache)
+    write_manifest(path, prepared.utterances)
+    write_media(path.with_suffix(".media.jsonl"), prepared.media.values())
+    _write_lines(path.with_suffix(".exclusions.jsonl"), map(asdict, prepared.exclusions))
+    write_json(
+        path.with_suffix(".prepare.json"),
+        {
+            "corpus": prepared.corpus.name,
+            "reader_version": prepared.corpus.version,
+            "root": str(prepared.root),
+            "data_sha256": prepared.data_sha256,
+            "counts": {
+                "utterances": len(prepared.utterances),
+                "excluded": Counter(exclusion.reason for exclusion in prepared.exclusions),
+                "ignored": {reason: len(names) for reason, names in prepared.ignored.items()},
+                "notes": Counter(note.reason for note in prepared.notes),
+            },
+            "ignored": prepared.ignored,
+            "notes": [asdict(note) for note in prepared.notes],
+        },
+    )
+
+
+def hash_data(utterances: Iterable[Utterance], media: Mapping[str, MediaFacts]) -> str:
+    """SHA-256 of what an experiment can depend on, and of nothing that a copy changes.
+
+    Paths and dates stay out, and so do word times that an aligner can make again.
+    """
+    digest = hashlib.sha256()
+    for utterance in utterances:
+        record = asdict(utterance)
+        del record["audio"]
+        record["words"] = [asdict(word) for word in utterance.words_from("corpus")]
+        facts = media.get(utterance.id)
+        record["content_sha256"] = facts and facts.content_sha256
+        digest.update(json.dumps(record, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def again(corpus: Corpus) -> str:
+    """The way out of most troubles with a manifest."""
+    return f"run `sermm prepare {corpus.name} --root DIR`"
+
+
+def _read_about(corpus: Corpus, path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ManifestError(
+            path, expected=f"{corpus.name} to be prepared", got="no file", fix=again(corpus)
+        )
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ManifestError(
+            path, expected="a JSON object", got=str(error), fix=again(corpus)
+        ) from None
+    needed = {"corpus", "reader_version", "root", "data_sha256", "ignored", "notes"}
+    if not isinstance(about, dict) or not needed <= set(about):
+        raise ManifestError(
+            path, expected=f"keys {', '.join(sorted(needed))}", got="others", fix=again(corpus)
+        )
+    if (about["corpus"], about["reader_version"]) != (corpus.name, corpus.version):
+        raise ManifestError(
+            path,
+            expected=f"{corpus.name} by version {corpus.version} of its reader",
+            got=f"{about['corpus']} by version {about['reader_version']}",
+            fix=again(corpus),
+        )
+    return about
+
+
+def _read_exclusions(path: Path) -> list[Exclusion]:
+    exclusions = []
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                exclusions.append(Exclusion(**json.loads(line)))
+            except (ValueError, TypeError):
+                raise ManifestError(
+                    f"{path}:{number}",
+                    expected="{id, reason, detail}",
+                    got=line.strip()[:60],
+                    fix="write it again with `sermm prepare`",
+                ) from None
+    return exclusions
+
+
+def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    def write(stream: IO[str]) -> None:
+        for record in records:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    write_atomically(path, write)
