@@ -28,6 +28,7 @@ class FakeExperiment:
     Attributes:
         folder: ``runs/NAME``.
         skill: How far the right class stands out; 0 is chance, 4 nearly perfect.
+        num_spoken: How many of the classes, from the first, occur at all.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class FakeExperiment:
     leak: str = ""
     notes: tuple[str, ...] = ()
     epochs: int = 12
+    num_spoken: int = 4
 
     @property
     def keys(self) -> list[RunKey]:
@@ -70,8 +72,8 @@ class FakeExperiment:
         ]
         ids = [f"{speaker}_{k:03d}" for k, speaker in enumerate(speakers)]
         # the first class is twice as frequent as the others
-        weights = np.array([2.0] + [1.0] * (len(self.classes) - 1))
-        labels = generator.choice(len(self.classes), len(ids), p=weights / weights.sum())
+        weights = np.array([2.0] + [1.0] * (self.num_spoken - 1))
+        labels = generator.choice(self.num_spoken, len(ids), p=weights / weights.sum())
         return ids, speakers, labels
 
     def write_run(self, key: RunKey) -> Path:
