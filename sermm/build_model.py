@@ -72,21 +72,6 @@ class FrameStatistics:
         return cls(torch.zeros(size), torch.ones(size))
 
 
-def needs_speech(config: Config) -> bool:
-    """Whether the task reads acoustic frames."""
-    return config.model.task != "text"
-
-
-def needs_text(config: Config) -> bool:
-    """Whether the task reads transcripts."""
-    return config.model.task in ("text", "fusion")
-
-
-def needs_word_times(config: Config) -> bool:
-    """Whether the task reads the times of words."""
-    return config.model.task == "fusion" and config.model.alignment == "span"
-
-
 def build_objective(config: Config, facts: DataFacts) -> Objective:
     """Classes and loss. Class weights are N / (C * n_c), so their mean over utterances is one."""
     weights = None

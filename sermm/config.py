@@ -296,6 +296,21 @@ def validate(config: Config) -> None:
     find_protocol(config.data.protocol)
 
 
+def needs_speech(config: Config) -> bool:
+    """Whether the task reads acoustic frames."""
+    return config.model.task != "text"
+
+
+def needs_text(config: Config) -> bool:
+    """Whether the task reads transcripts."""
+    return config.model.task in ("text", "fusion")
+
+
+def needs_word_times(config: Config) -> bool:
+    """Whether the task reads the times of words."""
+    return config.model.task == "fusion" and config.model.alignment == "span"
+
+
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as plain nested dicts, lists and scalars."""
     return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import numpy as np
-import numpy.typing as npt
-
 from data_modules.atomic import write_atomically
 from sermm.config import Config, to_dict
+from sermm.predictions import read_predictions
 
 _RUN_ID_FILE = "wandb_run_id.txt"
 
@@ -84,20 +82,13 @@ def _write(stream: Any, text: str) -> None:
     stream.write(f"{text}\n")
 
 
-def log_results(
-    logger: Any,
-    *,
-    metrics: Mapping[str, float],
-    class_names: tuple[str, ...],
-    rows: list[tuple[str, str, str, str, npt.NDArray[np.float32]]],
-) -> None:
+def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float]) -> None:
     """Send final metrics, the confusion matrix and the table of predictions.
 
     Args:
         logger: What :func:`build_logger` gave.
+        predictions_file: ``predictions.csv`` of the run.
         metrics: Test metrics by name.
-        class_names: In the order of the class index.
-        rows: Utterance id, speaker, label, predicted class and probabilities ``(C,)``.
     """
     if not logger:
         return
@@ -106,15 +97,22 @@ def log_results(
     run = logger.experiment
     for name, value in metrics.items():
         run.summary[f"test/{name}"] = value
-    columns = ["utterance_id", "speaker", "label", "predicted", *(f"p_{c}" for c in class_names)]
+    found = read_predictions(predictions_file)
+    columns = ["utterance_id", "speaker", "label", "predicted", *(f"p_{c}" for c in found.classes)]
+    rows = zip(
+        found.ids, found.speakers, found.labels, found.predicted, found.probabilities, strict=True
+    )
     table = wandb.Table(
         columns=columns,
-        data=[[*row[:4], *(float(p) for p in row[4])] for row in rows],
+        data=[
+            [name, speaker, found.classes[label], found.classes[guess], *map(float, shares)]
+            for name, speaker, label, guess, shares in rows
+        ],
     )
     confusion = wandb.plot.confusion_matrix(
-        y_true=[class_names.index(row[2]) for row in rows],
-        preds=[class_names.index(row[3]) for row in rows],
-        class_names=list(class_names),
+        y_true=found.labels.tolist(),
+        preds=found.predicted.tolist(),
+        class_names=list(found.classes),
         title="test",
     )
     run.log({"test/predictions": table, "test/confusion_matrix": confusion})

@@ -1,0 +1,155 @@
+"""From configuration and a prepared corpus to the data of one run: loaders, facts, statistics."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from data_modules.align import choose_words, source_shares
+from data_modules.alignment import shuffle_times
+from data_modules.cache import FeatureStore
+from data_modules.datamodule import EmotionDataModule
+from data_modules.dataset import (
+    Frames,
+    Transcript,
+    UtteranceDataset,
+    frame_statistics,
+    pooled_statistics,
+)
+from data_modules.manifest import Utterance, Word
+from data_modules.prepare import Prepared
+from data_modules.protocols import Fold
+from data_modules.selection import Selection, draw_subset
+from data_modules.text import Tokenizer
+from data_modules.words import transcript_words
+from sermm.build_model import DataFacts, FrameStatistics, text_config_for
+from sermm.config import Config, needs_speech, needs_text, needs_word_times
+from sermm.extract_stage import open_store, speech_upstream
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What one run trains and is scored on.
+
+    Attributes:
+        module: Loaders of the three parts.
+        fold: Ids of the three parts; training cut down to the run's size.
+        facts: What the model has to know.
+        statistics: Of the training part's frames; None without speech.
+        text_model: The text encoder to train; None without text.
+        word_shares: Share of the fold's words by source of their times; empty without times.
+    """
+
+    module: EmotionDataModule
+    fold: Fold
+    facts: DataFacts
+    statistics: FrameStatistics | None
+    text_model: nn.Module | None
+    word_shares: dict[str, float]
+
+
+def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunData:
+    """The data of one run.
+
+    Args:
+        config: Of the run.
+        prepared: Corpus with features (and word times) in place.
+        selection: Its utterances, targets and folds.
+
+    Raises:
+        ConfigError: The fold or size does not exist.
+        AlignmentError: An utterance has no word times from any source that is named.
+    """
+    fold = selection.fold(config.fold)
+    if config.size is not None:
+        train = draw_subset(fold.train, selection.targets, config.size, config.seed)
+        fold = Fold(tuple(train), fold.val, fold.test)
+    read_frames, frame_dim, stride_s = None, 0, None
+    if needs_speech(config):
+        read_frames, frame_dim, stride_s = _frame_reader(config, prepared)
+    tokenizer, transcripts, text_model, text_config = None, None, None, None
+    if needs_text(config):
+        tokenizer = build_tokenizer(config, [selection.utterances[i] for i in fold.train])
+        used = [selection.utterances[i] for part in fold.parts().values() for i in part]
+        transcripts = {u.id: build_transcript(config, u, tokenizer) for u in used}
+        text_model, text_config = text_config_for(config, tokenizer)
+
+    def dataset(ids: Sequence[str]) -> UtteranceDataset:
+        return UtteranceDataset(
+            utterances=[selection.utterances[name] for name in ids],
+            targets=selection.targets,
+            read_frames=read_frames,
+            frame_stride_s=stride_s,
+            transcripts=transcripts,
+        )
+
+    module = EmotionDataModule(
+        train=dataset(fold.train),
+        val=dataset(fold.val),
+        test=dataset(fold.test),
+        batch_size=config.data.batch_size,
+        eval_batch_size=config.data.eval_batch_size,
+        num_workers=config.data.num_workers,
+        seed=config.seed,
+    )
+    statistics = None
+    if needs_speech(config):
+        compute = pooled_statistics if config.model.task == "linear" else frame_statistics
+        statistics = FrameStatistics(*compute(module.train))
+    timed = [t.words for t in (transcripts or {}).values() if t.words is not None]
+    return RunData(
+        module=module,
+        fold=fold,
+        facts=DataFacts(
+            class_names=selection.scheme.names,
+            train_counts=tuple(selection.class_counts(fold.train).values()),
+            frame_dim=frame_dim,
+            tokenizer=tokenizer.to_json() if tokenizer is not None else "",
+            text_model=text_config,
+        ),
+        statistics=statistics,
+        text_model=text_model,
+        word_shares=source_shares(timed) if timed else {},
+    )
+
+
+def _frame_reader(
+    config: Config, prepared: Prepared
+) -> tuple[Callable[[Utterance], Frames], int, float]:
+    """How to read the frames of an utterance, their width and their stride in seconds."""
+    upstream = speech_upstream(config)
+    store = open_store(Path(config.data.cache), upstream)
+    center = config.model.speech.center
+
+    def read(utterance: Utterance) -> Frames:
+        frames = store.read(prepared.media[utterance.id].content_sha256)
+        if center == "utterance":
+            frames = frames - frames.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return frames
+
+    return read, upstream.dim, upstream.frame_stride_s
+
+
+def build_tokenizer(config: Config, train: Sequence[Utterance]) -> Tokenizer:
+    """The tokenizer of the text model; one from scratch sees the training part alone."""
+    text = config.model.text
+    if text.name == "scratch":
+        return Tokenizer.train([u.text or "" for u in train], vocab_size=text.vocab_size)
+    return Tokenizer.load(text.name, text.revision)
+
+
+def build_transcript(config: Config, utterance: Utterance, tokenizer: Tokenizer) -> Transcript:
+    """Word pieces of an utterance and, where the task needs them, the times of its words."""
+    words = transcript_words(utterance.text or "")
+    pieces = tokenizer.encode(words, max_pieces=config.data.max_pieces)
+    timed: Sequence[Word] | None = None
+    if needs_word_times(config):
+        timed, _ = choose_words(utterance, config.data.aligners)
+        if config.data.shuffle_word_times:
+            timed = shuffle_times(timed, random.Random(utterance.id))
+    return Transcript(pieces=pieces, words=timed)

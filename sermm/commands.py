@@ -1,0 +1,138 @@
+"""What each command does once its arguments are known to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_modules.corpora import find_corpus
+from data_modules.errors import DataError, RunFailedError
+from sermm.config import Config
+from sermm.inputs import check_inputs
+from sermm.rundir import experiment_folder
+from sermm.terminal import console, progress_bar
+
+
+def prepare_corpus(name: str, root: Path, cache: Path) -> None:
+    """Read a release and print what is in it; raises RunFailedError if a check fails."""
+    corpus = find_corpus(name)
+    from data_modules.prepare import prepare
+    from data_modules.tables import counts_table, exclusions_table
+
+    with progress_bar(f"reading {corpus.name}") as on_progress:
+        prepared = prepare(corpus, root, cache, on_progress=on_progress)
+    console.print(counts_table(prepared))
+    console.print(exclusions_table(prepared))
+    _print_checks(prepared)
+
+
+def check_corpus(name: str, cache: Path) -> None:
+    """Print the checks of a prepared corpus; raises RunFailedError if one fails."""
+    corpus = find_corpus(name)
+    from data_modules.prepare import load_prepared
+
+    _print_checks(load_prepared(corpus, cache))
+
+
+def _print_checks(prepared) -> None:  # type: ignore[no-untyped-def]
+    from data_modules.check import check
+    from data_modules.tables import checks_table
+
+    results = check(prepared)
+    console.print(checks_table(results))
+    failed = [result for result in results if result.status == "fail"]
+    if failed:
+        raise RunFailedError(
+            f"checks of {prepared.corpus.name}",
+            expected="all to pass",
+            got="; ".join(f"{r.name}: {r.detail}" for r in failed),
+            fix="; ".join(dict.fromkeys(r.fix for r in failed if r.fix)),
+        )
+
+
+def align_words(name: str, aligner: str, cache: Path, workers: int) -> None:
+    """Time the words of a prepared corpus and print the shares."""
+    corpus = find_corpus(name)
+    from data_modules.prepare import load_prepared
+    from sermm.stages import align_with
+
+    align_with(load_prepared(corpus, cache), aligner, workers=workers)
+
+
+def extract_features(config: Config) -> None:
+    """Bring everything up to the features into place."""
+    check_inputs(config)
+    from sermm.stages import make_ready
+
+    make_ready(config)
+
+
+def fit_run(config: Config, *, ready: bool) -> None:
+    """One run."""
+    check_inputs(config)
+    from sermm.stages import load_ready, make_ready
+
+    prepared = load_ready(config) if ready else make_ready(config)
+    from sermm.run import fit
+
+    metrics = fit(config, prepared)
+    if metrics is None:
+        console.print("this run is finished already")
+        return
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in metrics.metrics.items())
+    console.print(
+        f"fold {metrics.fold}, seed {metrics.seed}: {scores} on {metrics.num_test} test utterances"
+    )
+
+
+def run_experiment(config: Config) -> None:
+    """The whole plan and its report; raises RunFailedError if a run failed."""
+    check_inputs(config)
+    from sermm.plan import execute, plan_runs
+    from sermm.stages import hash_of_data, make_ready, make_selection
+
+    prepared = make_ready(config)
+    selection = make_selection(config, prepared)
+    keys = plan_runs(config, len(selection.folds))
+    outcome = execute(config, keys, hash_of_data(config, prepared, selection))
+    if outcome.skipped:
+        console.print(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")
+    if len(outcome.failed) < len(keys):
+        _report(experiment_folder(config), keys)
+    if outcome.failed:
+        named = "; ".join(f"{key.folder_name}: {why}" for key, why in outcome.failed.items())
+        raise RunFailedError(
+            f"experiment {config.name}",
+            expected=f"all {len(keys)} runs to finish",
+            got=f"{len(outcome.failed)} that failed ({named})",
+            fix="mend the cause and run the same command again; finished runs are kept",
+        )
+
+
+def _report(folder: Path, keys: Sequence[object] | None) -> None:
+    raise NotImplementedError
+
+
+def report_experiments(names: Sequence[str], runs: Path) -> None:
+    """Write the reports of experiments again and print their tables."""
+    for name in names:
+        _report(_existing(runs / name), None)
+
+
+def compare_experiments(first: str, second: str, runs: Path) -> None:
+    """Print the paired difference of two experiments."""
+    folders = _existing(runs / first), _existing(runs / second)
+    from sermm.compare import compare, print_comparison
+
+    print_comparison(console, compare(*folders))
+
+
+def _existing(folder: Path) -> Path:
+    if folder.is_dir():
+        return folder
+    raise DataError(
+        folder,
+        expected="the folder of an experiment that has run",
+        got="no such folder",
+        fix=f"run `sermm experiment {folder.name}` first, or give --runs",
+    )

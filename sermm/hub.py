@@ -1,0 +1,107 @@
+"""Whether a pretrained text model can be had, found out without importing torch.
+
+A folder is looked into; a hub id is looked for in the local cache and then, with one short
+request, on the hub. Loading itself is left to transformers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from data_modules.errors import ModelError
+
+_TIMEOUT_S = 5.0
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+
+
+def check_text_model(name: str, revision: str | None = None) -> None:
+    """Look for a text model.
+
+    Args:
+        name: ``scratch``, a folder, or a hub id such as ``bert-base-uncased`` or ``org/model``.
+        revision: Of a hub id.
+
+    Raises:
+        ModelError: The folder is no checkpoint; or the id is not in the cache, and the hub does
+            not have it or cannot be reached.
+    """
+    if name == "scratch":
+        return
+    folder = Path(name).expanduser()
+    if folder.exists() or name.startswith((".", "/", "~")):
+        _check_folder(name, folder)
+    elif not _is_cached(name):
+        _ask_hub(name, revision or "main")
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    missing = [
+        what
+        for what, patterns in (
+            ("config.json", ("config.json",)),
+            ("tokenizer.json", ("tokenizer.json", "vocab.txt", "vocab.json")),
+            ("weights (*.safetensors)", _WEIGHTS),
+        )
+        if not any(match for pattern in patterns for match in folder.glob(pattern))
+    ]
+    if missing:
+        got = f"no {', no '.join(missing)}" if folder.is_dir() else "no such folder"
+        raise ModelError(
+            f"model.text.name={name}",
+            expected="the folder of a transformers checkpoint",
+            got=got,
+            fix="give the folder that `save_pretrained` wrote, a hub id, or scratch",
+        )
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"model.text.name={name}",
+            expected="a config.json with a model_type",
+            got=f"{type(error).__name__} ({error})",
+            fix="give the folder that `save_pretrained` wrote",
+        ) from None
+    assert kind is not None
+
+
+def _is_cached(name: str) -> bool:
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    snapshots = cache / f"models--{name.replace('/', '--')}" / "snapshots"
+    return any(snapshots.glob("*/config.json"))
+
+
+def _ask_hub(name: str, revision: str) -> None:
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    fix = "check the id and the network, or download the model and give its folder"
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        raise ModelError(
+            f"model.text.name={name}",
+            expected="a folder, or a hub id that is in the local cache (HF_HUB_OFFLINE is set)",
+            got="neither",
+            fix=fix,
+        )
+    request = urllib.request.Request(
+        f"{endpoint}/{name}/resolve/{revision}/config.json", method="HEAD"
+    )
+    token = os.environ.get("HF_TOKEN")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+            return
+    except urllib.error.HTTPError as error:
+        got = f"status {error.code} ({error.reason}) from the hub for {name}@{revision}"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        got = f"no such folder, and a hub that cannot be reached ({reason})"
+    raise ModelError(
+        f"model.text.name={name}",
+        expected="a folder, or a hub id that can be reached",
+        got=got,
+        fix=fix,
+    )

@@ -1,0 +1,68 @@
+"""What can be wrong with an experiment's input and is quick to see.
+
+Imports nothing heavy, so that a missing folder or model is told in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from data_modules.corpora import find_corpus
+from data_modules.errors import ConfigError
+from sermm.config import Config, needs_text
+from sermm.hub import check_text_model
+
+
+def corpus_root(config: Config) -> Path:
+    """Folder of the release that the configuration names; the demo corpus has one by itself.
+
+    Raises:
+        ConfigError: ``data.root`` is not stated, or there is no such folder.
+    """
+    data = config.data
+    if data.corpus == "demo" and not data.root:
+        return Path(data.cache) / "demo" / f"seed={data.demo.seed}"
+    expected = f"the folder of the {find_corpus(data.corpus).title} release"
+    if not data.root:
+        raise ConfigError(
+            "data.root", expected=expected, got="nothing", fix="state it as data.root=FOLDER"
+        )
+    root = Path(data.root)
+    if not root.is_dir():
+        raise ConfigError(
+            "data.root", expected=expected, got=f"{root}, no folder", fix="correct data.root"
+        )
+    return root
+
+
+def check_inputs(config: Config) -> None:
+    """Everything that can be wrong and is quick to see, before anything takes time.
+
+    Raises:
+        ConfigError: An unknown corpus, a folder that is not there, or a manifest of another one.
+        ModelError: A text model that cannot be had.
+    """
+    corpus = find_corpus(config.data.corpus)
+    root = corpus_root(config)
+    path = Path(config.data.cache) / "manifests" / f"{corpus.name}.jsonl"
+    known = _described_root(path.with_suffix(".prepare.json"))
+    if known is not None and known != root.resolve():
+        raise ConfigError(
+            "data.root",
+            expected=f"{known}, which {path} describes",
+            got=str(root),
+            fix="give another data.cache, or replace the manifest with `sermm prepare "
+            f"{corpus.name} --root {root} --cache {config.data.cache}`",
+        )
+    if needs_text(config):
+        check_text_model(config.model.text.name, config.model.text.revision)
+
+
+def _described_root(path: Path) -> Path | None:
+    """The folder that a manifest is about; None if there is none, or none that can be read."""
+    try:
+        return Path(json.loads(path.read_text(encoding="utf-8"))["root"])
+    except (OSError, ValueError, KeyError, TypeError):
+        # damaged companions are written again by `prepare`, which comes next
+        return None

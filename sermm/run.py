@@ -1,0 +1,165 @@
+"""One run: build, train, select on validation, score the test part once, write the run folder.
+
+``metrics.json`` is written last, so a run that was killed at any point is seen as unfinished and
+goes on from its last epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import IO
+
+import numpy as np
+import torch
+
+from data_modules.atomic import write_atomically, write_json
+from data_modules.errors import RunFailedError, first_ids
+from data_modules.prepare import Prepared
+from data_modules.selection import Selection
+from sermm.build_data import RunData, build_data
+from sermm.build_model import build_task, checkpoint_record
+from sermm.config import Config, fingerprint, to_yaml
+from sermm.metrics import class_metrics, confusion_matrix
+from sermm.predictions import write_predictions
+from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
+from sermm.rundir import environment, is_done, run_folder
+from sermm.stages import failed_checks, hash_of_data, make_selection
+from sermm.terminal import console
+from sermm.tracking import build_logger, close, log_results
+from sermm.train import TrainingOptions, TrainingResult, train
+
+
+def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
+    """Do the run of a configuration.
+
+    Args:
+        config: Of the run (fold, seed and size included).
+        prepared: Corpus with word times and features in place.
+
+    Returns:
+        Its results; None if it was finished before.
+
+    Raises:
+        SermmError: The configuration does not fit the corpus, or the run folder belongs to another
+            configuration.
+    """
+    started = time.monotonic()
+    selection = make_selection(config, prepared)
+    sha256 = hash_of_data(config, prepared, selection)
+    folder = run_folder(config)
+    if is_done(config, sha256):
+        return None
+    torch.set_num_threads(config.trainer.num_threads)
+    torch.manual_seed(config.seed)
+    data = build_data(config, prepared, selection)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "config.yaml", lambda stream: _write(stream, to_yaml(config)))
+    write_json(folder / "environment.json", environment(config, sha256))
+    task = build_task(config, data.facts, statistics=data.statistics, text_model=data.text_model)
+    logger = build_logger(config, folder)
+    try:
+        result = train(
+            task,
+            data.module,
+            folder=folder,
+            options=_options(config),
+            record=checkpoint_record(config, data.facts),
+            logger=logger,
+        )
+        metrics = _write_results(
+            config, prepared, selection, data, result, sha256, time.monotonic() - started
+        )
+        log_results(logger, folder / "predictions.csv", metrics.metrics)
+    except BaseException:
+        close(logger, failed=True)
+        raise
+    close(logger)
+    return metrics
+
+
+def _write(stream: IO[str], text: str) -> None:
+    stream.write(text)
+
+
+def _options(config: Config) -> TrainingOptions:
+    trainer = config.trainer
+    return TrainingOptions(
+        epochs=config.optim.epochs,
+        patience=config.optim.patience,
+        gradient_clip=config.optim.gradient_clip,
+        seed=config.seed,
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=trainer.strategy,
+        precision=trainer.precision,
+        progress=console.is_terminal,
+    )
+
+
+def _write_results(
+    config: Config,
+    prepared: Prepared,
+    selection: Selection,
+    data: RunData,
+    result: TrainingResult,
+    data_sha256: str,
+    seconds: float,
+) -> RunMetrics:
+    predictions = result.predictions
+    ids, classes = predictions.utterance_ids, list(data.facts.class_names)
+    if sorted(ids) != sorted(data.fold.test):
+        lost = sorted(set(data.fold.test) - set(ids))
+        raise RunFailedError(
+            run_folder(config),
+            expected=f"one prediction for each of {len(data.fold.test)} test utterances",
+            got=f"{len(ids)}, none for {first_ids(lost) or 'no one, some twice'}",
+            fix="run it again with trainer.devices=1 and report this",
+        )
+    labels = predictions.targets.numpy()
+    probabilities = predictions.probabilities.numpy().astype(np.float32)
+    predicted = probabilities.argmax(axis=1)
+    folder = run_folder(config)
+    write_predictions(
+        folder / "predictions.csv",
+        ids,
+        [selection.utterances[name].speaker for name in ids],
+        labels,
+        predicted,
+        probabilities,
+        classes,
+    )
+    reasons = Counter(exclusion.reason for exclusion in selection.exclusions)
+    metrics = RunMetrics(
+        fold=config.fold,
+        seed=config.seed,
+        size=config.size,
+        metrics=class_metrics(confusion_matrix(labels, predicted, len(classes))),
+        num_train=len(data.fold.train),
+        num_val=len(data.fold.val),
+        num_test=len(data.fold.test),
+        seconds=round(seconds, 3),
+        best_epoch=result.best_epoch,
+        val={"ua": result.val_ua},
+        train_counts=dict(zip(classes, data.facts.train_counts, strict=True)),
+        classes=classes,
+        protocol=selection.protocol.name,
+        leak=selection.protocol.leak,
+        excluded=Excluded(sum(reasons.values()), dict(reasons)),
+        alignment=data.word_shares,
+        data_sha256=data_sha256,
+        fingerprint=fingerprint(config),
+        protocol_description=selection.protocol.description,
+        notes=_notes(config, prepared),
+    )
+    write_run_metrics(folder / "metrics.json", metrics)
+    return metrics
+
+
+def _notes(config: Config, prepared: Prepared) -> list[str]:
+    """What a reader must know: checks that were overruled, and controls."""
+    notes = [f"failed check: {r.name}: {r.detail}" for r in failed_checks(config, prepared)]
+    if config.data.shuffle_word_times:
+        notes.append("control: word times are shuffled within each utterance")
+    return notes
