@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from data_modules.errors import ConfigError
-from sermm.config import Config, type_name, valid_keys, validate
+from sermm.config import Config, type_name, valid_keys
+from sermm.limits import validate
 
 
 def experiment_folders() -> list[Path]:
@@ -55,41 +56,61 @@ def find_experiment(name: str) -> Path:
     )
 
 
-def _flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{key}."))
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            yield f"{prefix}{key}", value
 
 
 def _check_key(key: str, where: str) -> None:
     keys = valid_keys()
     if key in keys:
         return
-    sections = {k.rsplit(".", 1)[0] for k in keys if "." in k}
-    if key in sections or any(section.startswith(f"{key}.") for section in sections):
-        inside = [k for k in keys if k.startswith(f"{key}.")][:3]
+    inside = [k for k in keys if k.startswith(f"{key}.")][:3]
+    if inside:
         fix = f"set one of its keys, such as {', '.join(inside)}"
         raise ConfigError(where, expected="a key with a value", got=f"section {key}", fix=fix)
-    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-    if not near:
-        # a right name in the wrong section is nearer to the user's mind than a similar string
-        leaf = key.rsplit(".", 1)[-1]
-        near = [k for k in keys if k.rsplit(".", 1)[-1] == leaf][:1]
+    near = _nearest_key(key, keys)
     raise ConfigError(
         where,
         expected="a key of the configuration",
         got=f"unknown key {key}",
-        fix=f"did you mean {near[0]}?" if near else "see them with `sermm config NAME`",
+        fix=f"did you mean {near}?" if near else "see them with `sermm config NAME`",
     )
+
+
+def _nearest_key(key: str, keys: Sequence[str]) -> str | None:
+    """The key that was probably meant."""
+    # a right name in the wrong section is nearer to the user's mind than a similar string
+    section, _, leaf = key.rpartition(".")
+    same_leaf = [k for k in keys if k.rpartition(".")[2] == leaf]
+    if same_leaf:
+        top = section.partition(".")[0]
+        # of several: the same last parts, then the same first part, then the shortest
+        return max(same_leaf, key=lambda k: (k.endswith(key), k.startswith(top), -k.count(".")))
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """YAML without a key twice in a mapping, of which PyYAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"key {key.value} twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = path if line is None else f"{path}:{line + 1}"
@@ -109,6 +130,13 @@ def _layers(path: Path) -> list[tuple[str, dict[str, Any]]]:
     includes = tree.pop("include", [])
     if isinstance(includes, str):
         includes = [includes]
+    if not isinstance(includes, list) or not all(isinstance(name, str) for name in includes):
+        raise ConfigError(
+            f"{path}: include",
+            expected="the name of a fragment, or a list of names",
+            got=repr(includes),
+            fix="mend the file",
+        )
     layers = []
     for name in includes:
         options = [folder / f"{name}.yaml" for folder in (path.parent, *experiment_folders())]
@@ -132,20 +160,48 @@ def _layers(path: Path) -> list[tuple[str, dict[str, Any]]]:
     return [*layers, (str(path), tree)]
 
 
-def _merge(config: DictConfig, tree: Mapping[str, Any], where: str) -> DictConfig:
-    for key, value in _flatten(tree).items():
-        _check_key(key, where)
+def _merge(config: DictConfig, pairs: Iterable[tuple[str, Any]], where: str) -> DictConfig:
+    """Set keys, each once.
+
+    Args:
+        config: What was known before.
+        pairs: Dotted keys and values.
+        where: File of the keys; empty for an override, which its key names.
+    """
+    seen: set[str] = set()
+    for key, value in pairs:
+        place = f"{where}: {key}" if where else key
+        _check_key(key, where or f"{key}={value}")
+        if key in seen:
+            raise ConfigError(place, expected="one value", got="two", fix="remove one")
+        seen.add(key)
+        if problem := _not_plain(type_name(key), value):
+            raise ConfigError(place, expected=type_name(key), got=repr(value), fix=problem)
         try:
             OmegaConf.update(config, key, value, merge=False)
-        except OmegaConfBaseException as error:
-            problem = str(error).splitlines()[0]
+        except OmegaConfBaseException:
             raise ConfigError(
-                f"{where}: {key}" if where != key else key,
-                expected=type_name(key),
-                got=f"{value!r} ({problem})" if "Value" not in problem else repr(value),
-                fix="mend the value",
+                place, expected=type_name(key), got=repr(value), fix="mend the value"
             ) from None
     return config
+
+
+def _not_plain(kind: str, value: Any) -> str | None:
+    """What to do about a value that OmegaConf would take for another one; None if it is fine.
+
+    It makes text of numbers (``007`` would become ``7``) and True of 5, reads ``${...}`` as a
+    reference to other values or the environment and ``???`` as "not stated".
+    """
+    values = value if isinstance(value, list) else [value]
+    if any(isinstance(v, str) and ("${" in v or v == "???") for v in values):
+        return "write the value itself"
+    if kind.startswith(("str", "list[str]")) and not all(isinstance(v, str | None) for v in values):
+        return "put it in quotes"
+    if kind.startswith("list") and not isinstance(value, list | None):
+        return f"write it in brackets: [{value}]"
+    if kind == "bool" and not isinstance(value, bool):
+        return "write true or false"
+    return None
 
 
 def _parse_override(text: str) -> tuple[str, Any]:
@@ -156,10 +212,21 @@ def _parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(
             text, expected="key=value", got="no '='", fix="write it as key=value, such as seed=1"
         )
+    return key, _parse_value(value.strip(), is_text=_is_text(key))
+
+
+def _is_text(key: str) -> bool:
+    return key in valid_keys() and type_name(key).startswith("str")
+
+
+def _parse_value(value: str, *, is_text: bool) -> Any:
+    """A value as YAML; text stays as it is written unless it is quoted or null."""
+    if not value or (is_text and value not in ("null", "~") and value[0] not in "'\""):
+        return value
     try:
-        return key, yaml.safe_load(value) if value.strip() else ""
+        return yaml.safe_load(value)
     except yaml.YAMLError:
-        return key, value
+        return value
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
@@ -175,38 +242,39 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     path = find_experiment(name)
     config = OmegaConf.structured(Config)
     for where, tree in _layers(path):
-        config = _merge(config, tree, where)
+        config = _merge(config, _flatten(tree), where)
     if OmegaConf.is_missing(config, "name"):
         config.name = path.stem
     for text in overrides:
         key, value = _parse_override(text)
-        _check_key(key, text)
-        config = _merge(config, {key: value}, key)
-    for key in valid_keys():
-        if OmegaConf.is_missing(*_parent(config, key)):
-            raise ConfigError(
-                f"{path}: {key}",
-                expected=type_name(key),
-                got="nothing",
-                fix=f"state {key} in the file or as {key}=VALUE",
-            )
-    resolved = cast(Config, OmegaConf.to_object(config))
-    validate(resolved)
-    return resolved
-
-
-def _parent(config: DictConfig, key: str) -> tuple[DictConfig, str]:
-    section, _, leaf = key.rpartition(".")
-    return (OmegaConf.select(config, section) if section else config), leaf
+        config = _merge(config, _flatten({key: value}), "")
+    return _finish(config, str(path))
 
 
 def from_dict(tree: Mapping[str, Any], where: str) -> Config:
     """A checked configuration from plain data, such as a checkpoint carries.
 
+    Args:
+        tree: As :func:`sermm.config.to_dict` gives it.
+        where: Where the data stands, for errors.
+
     Raises:
         ConfigError: As :func:`load_config`.
     """
-    config = _merge(OmegaConf.structured(Config), tree, where)
+    return _finish(_merge(OmegaConf.structured(Config), _flatten(tree), where), where)
+
+
+def _finish(config: DictConfig, where: str) -> Config:
+    """The checked configuration, every required key stated."""
+    for key in valid_keys():
+        section, _, leaf = key.rpartition(".")
+        if OmegaConf.is_missing(OmegaConf.select(config, section) if section else config, leaf):
+            raise ConfigError(
+                f"{where}: {key}",
+                expected=type_name(key),
+                got="nothing",
+                fix=f"state {key} in the file or as {key}=VALUE",
+            )
     resolved = cast(Config, OmegaConf.to_object(config))
     validate(resolved)
     return resolved

@@ -1,23 +1,19 @@
-"""The configuration as typed dataclasses: every key, its default, its allowed values.
+"""The configuration as typed dataclasses: every key, its meaning, its default.
 
-How files, fragments and overrides become one is in ``compose.py``. Everything is plain data: no
-class paths, no code. Nothing here imports torch, so that a typing mistake answers at once.
+How files, fragments and overrides become one is in ``compose.py``, which values are allowed is in
+``limits.py``. Everything is plain data: no class paths, no code. Nothing here imports torch, so
+that a typing mistake answers at once.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, cast
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
 
 import yaml
-from omegaconf import MISSING, OmegaConf
-
-from data_modules.errors import ConfigError
-from data_modules.labels import find_scheme
-from data_modules.protocols import find_protocol
+from omegaconf import MISSING
 
 
 @dataclass
@@ -55,8 +51,8 @@ class SpeechConfig:
     upstream: str = "logmel"  # logmel, mfcc, lld or logmel_lld
     num_bands: int = 64  # mel bands
     num_ceps: int = 40  # cepstral coefficients (mfcc)
-    window_ms: float = 25.0
-    hop_ms: float = 20.0
+    window_ms: float = 25.0  # audio that one frame sees
+    hop_ms: float = 20.0  # from one frame to the next
     # none: keep the level of the recording; utterance: subtract each band's mean over the clip
     center: str = "none"
 
@@ -68,7 +64,7 @@ class TextConfig:
     # scratch, a folder of a checkpoint, or a hub id of the BERT family
     name: str = "scratch"
     revision: str | None = None  # of a hub id; recorded in environment.json
-    frozen: bool = False
+    frozen: bool = False  # its weights stay as they are
     vocab_size: int = 2000  # scratch: WordPiece entries, trained on the fold's training part
     hidden: int = 64  # scratch: width
     layers: int = 1  # scratch: transformer layers
@@ -80,12 +76,12 @@ class TextConfig:
 class AugmentConfig:
     """Training-time masking of the acoustic frames (SpecAugment, arXiv 1904.08779)."""
 
-    time_masks: int = 0
+    time_masks: int = 0  # masks over time in each clip
     time_mask_share: float = 0.1  # longest mask as a share of the clip
-    band_masks: int = 0
+    band_masks: int = 0  # masks over neighbouring dimensions
     band_mask_share: float = 0.15  # widest mask as a share of the dimensions
     noise: float = 0.0  # standard deviation of noise added to standardised frames
-    gain: float = 0.0  # standard deviation of a shift of all log-mel bands (log units)
+    gain: float = 0.0  # standard deviation of one shift of all standardised values of a clip
     mixup: float = 0.0  # alpha of the Beta distribution (acoustic tasks only); 0 is off
 
 
@@ -98,11 +94,11 @@ class ModelConfig:
     # times; none: each modality pooled on its own, then joined
     alignment: str = "span"
     conv_layers: int = 0  # convolutions over frames, each followed by a halving of the rate
-    conv_channels: int = 96
+    conv_channels: int = 96  # width of every convolution
     recurrent_hidden: int = 64  # per direction
-    recurrent_layers: int = 1
+    recurrent_layers: int = 1  # stacked
     pooling: str = "attention"  # attention, mean or mean_std
-    dropout: float = 0.3
+    dropout: float = 0.3  # everywhere but in a pretrained text encoder
     speech: SpeechConfig = field(default_factory=SpeechConfig)
     text: TextConfig = field(default_factory=TextConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -112,14 +108,14 @@ class ModelConfig:
 class OptimConfig:
     """AdamW with linear warm-up and cosine decay; selection on validation UA."""
 
-    lr: float = 1e-3
+    lr: float = 1e-3  # highest learning rate, reached after warm-up
     text_lr: float | None = None  # for a pretrained text encoder; None is lr
-    weight_decay: float = 0.01
+    weight_decay: float = 0.01  # decoupled; matrices only
     warmup_share: float = 0.1  # of all steps
-    epochs: int = 30
+    epochs: int = 30  # at most
     patience: int = 0  # epochs without a better validation UA before training ends; 0 is never
     class_weights: bool = True  # loss weights inverse to the class counts of the training part
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.0  # share of the target that is spread over all classes
     gradient_clip: float = 1.0  # norm; 0 is off
 
 
@@ -127,11 +123,11 @@ class OptimConfig:
 class TrainerConfig:
     """Where training runs."""
 
-    accelerator: str = "auto"
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    precision: str = "32-true"
+    accelerator: str = "auto"  # auto, cpu, gpu, as Lightning names them
+    devices: int = 1  # a node
+    num_nodes: int = 1  # machines
+    strategy: str = "auto"  # ddp, fsdp, as Lightning names them
+    precision: str = "32-true"  # of weights and arithmetic, as Lightning names it
     num_threads: int = 1  # CPU threads a run; results depend on it in the last digits
 
 
@@ -140,7 +136,7 @@ class PlanConfig:
     """Which runs make up the experiment."""
 
     folds: list[int] | None = None  # None: all folds of the protocol
-    seeds: list[int] = field(default_factory=lambda: [0])
+    seeds: list[int] = field(default_factory=lambda: [0])  # each with every fold
     sizes: list[int] = field(default_factory=list)  # training utterances; none: all there are
     workers: int = 0  # runs at once; 0: as many as the cores allow
 
@@ -150,19 +146,19 @@ class TrackingConfig:
     """Weights & Biases. The local files are the truth; W&B is a view of them."""
 
     wandb: str = "auto"  # auto (online when logged in, else offline), online, offline, disabled
-    project: str = "sermm"
-    entity: str | None = None
+    project: str = "sermm"  # of W&B
+    entity: str | None = None  # team or user of W&B; None: the one who is logged in
 
 
 @dataclass
 class Config:
     """One experiment, or one run of it (``fold``, ``seed``, ``size``)."""
 
-    name: str = MISSING
-    description: str = ""
+    name: str = MISSING  # of the experiment and its folder; the file's, if not stated
+    description: str = ""  # one sentence for the report
     runs: str = "runs"  # folder of run folders
-    fold: int = 0
-    seed: int = 0
+    fold: int = 0  # of this run
+    seed: int = 0  # of this run: initial weights, order, dropout, subset
     size: int | None = None  # training utterances of this run; None: all
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -175,6 +171,7 @@ class Config:
 # Keys that say where and how fast, not what: two runs that differ only here give the same result.
 # The number of threads stays out of this list, since it moves the last digits.
 _NOT_IN_FINGERPRINT = (
+    "name",
     "description",
     "runs",
     "fold",
@@ -186,46 +183,6 @@ _NOT_IN_FINGERPRINT = (
     "data.num_workers",
     "plan",
     "tracking",
-)
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "model.task": ("linear", "acoustic", "text", "fusion"),
-    "model.alignment": ("span", "attention", "none"),
-    "model.pooling": ("attention", "mean", "mean_std"),
-    "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld"),
-    "model.speech.center": ("none", "utterance"),
-    "tracking.wandb": ("auto", "online", "offline", "disabled"),
-}
-# (key, lowest allowed, highest allowed)
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("data.batch_size", 1, 1e9),
-    ("data.eval_batch_size", 1, 1e9),
-    ("data.num_workers", 0, 1e3),
-    ("data.max_pieces", 3, 1e9),
-    ("data.demo.utterances_per_speaker", 8, 1e6),
-    ("model.dropout", 0, 0.999),
-    ("model.conv_layers", 0, 100),
-    ("model.conv_channels", 1, 1e6),
-    ("model.recurrent_hidden", 1, 1e6),
-    ("model.recurrent_layers", 1, 100),
-    ("model.speech.num_bands", 4, 1000),
-    ("model.speech.num_ceps", 2, 1000),
-    ("model.speech.window_ms", 1, 1000),
-    ("model.speech.hop_ms", 1, 1000),
-    ("model.text.vocab_size", 32, 1e6),
-    ("model.text.word_dropout", 0, 0.999),
-    ("model.augment.time_mask_share", 0, 1),
-    ("model.augment.band_mask_share", 0, 1),
-    ("optim.lr", 0, 1e3),
-    ("optim.epochs", 1, 1e6),
-    ("optim.patience", 0, 1e6),
-    ("optim.warmup_share", 0, 1),
-    ("optim.label_smoothing", 0, 0.999),
-    ("optim.gradient_clip", 0, 1e9),
-    ("trainer.devices", 1, 1e6),
-    ("trainer.num_threads", 1, 1e4),
-    ("plan.workers", 0, 1e4),
-    ("fold", 0, 1e6),
 )
 
 
@@ -258,44 +215,6 @@ def value_of(config: Config, key: str) -> Any:
     return value
 
 
-def validate(config: Config) -> None:
-    """Check values that types cannot: choices, ranges, and keys that must agree.
-
-    Raises:
-        ConfigError: The first that is wrong.
-    """
-    for key, choices in _CHOICES.items():
-        value = value_of(config, key)
-        if value not in choices:
-            near = difflib.get_close_matches(str(value), choices, n=1)
-            raise ConfigError(
-                key,
-                expected=f"one of {', '.join(choices)}",
-                got=repr(value),
-                fix=f"did you mean {near[0]}?" if near else "choose one of these",
-            )
-    for key, low, high in _RANGES:
-        value = value_of(config, key)
-        if not low <= value <= high:
-            bounds = f"at least {low:g}" if high >= 100 else f"between {low:g} and {high:g}"
-            raise ConfigError(key, expected=bounds, got=str(value), fix="choose another value")
-    if config.optim.lr == 0:
-        raise ConfigError("optim.lr", expected="more than 0", got="0", fix="choose another value")
-    if config.model.text.name == "scratch" and config.model.text.hidden % config.model.text.heads:
-        raise ConfigError(
-            "model.text.hidden",
-            expected=f"a multiple of model.text.heads ({config.model.text.heads})",
-            got=str(config.model.text.hidden),
-            fix="choose another value",
-        )
-    if "/" in config.name or config.name in ("", ".", ".."):
-        raise ConfigError(
-            "name", expected="a folder name", got=repr(config.name), fix="choose another value"
-        )
-    find_scheme(config.data.labels)
-    find_protocol(config.data.protocol)
-
-
 def needs_speech(config: Config) -> bool:
     """Whether the task reads acoustic frames."""
     return config.model.task != "text"
@@ -313,7 +232,7 @@ def needs_word_times(config: Config) -> bool:
 
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as plain nested dicts, lists and scalars."""
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
+    return asdict(config)
 
 
 def to_yaml(config: Config) -> str:

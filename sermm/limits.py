@@ -1,0 +1,156 @@
+"""Which values a configuration may have: choices, ranges, and keys that must agree.
+
+What types can say is checked before, in ``compose.py``; what takes a look at the disk comes after,
+in ``inputs.py``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from data_modules.errors import ConfigError
+from data_modules.labels import find_scheme
+from data_modules.protocols import find_protocol
+from sermm.config import Config, value_of
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model.task": ("linear", "acoustic", "text", "fusion"),
+    "model.alignment": ("span", "attention", "none"),
+    "model.pooling": ("attention", "mean", "mean_std"),
+    "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld"),
+    "model.speech.center": ("none", "utterance"),
+    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.precision": (
+        "32-true",
+        "bf16-mixed",
+        "16-mixed",
+        "bf16-true",
+        "16-true",
+        "64-true",
+    ),
+    "tracking.wandb": ("auto", "online", "offline", "disabled"),
+}
+# (key, lowest allowed, highest allowed); an optional key may be null
+RANGES: tuple[tuple[str, float, float], ...] = (
+    ("fold", 0, 1e6),
+    ("seed", 0, 1e9),
+    ("size", 1, 1e9),
+    ("data.batch_size", 1, 1e9),
+    ("data.eval_batch_size", 1, 1e9),
+    ("data.num_workers", 0, 1e3),
+    ("data.max_pieces", 3, 1e9),
+    ("data.demo.seed", 0, 1e9),
+    ("data.demo.utterances_per_speaker", 8, 1e6),
+    ("model.dropout", 0, 0.999),
+    ("model.conv_layers", 0, 100),
+    ("model.conv_channels", 1, 1e6),
+    ("model.recurrent_hidden", 1, 1e6),
+    ("model.recurrent_layers", 1, 100),
+    ("model.speech.num_bands", 4, 1000),
+    ("model.speech.num_ceps", 2, 1000),
+    ("model.speech.window_ms", 1, 1000),
+    ("model.speech.hop_ms", 1, 1000),
+    ("model.text.vocab_size", 32, 1e6),
+    ("model.text.hidden", 1, 1e6),
+    ("model.text.layers", 1, 1000),
+    ("model.text.heads", 1, 1000),
+    ("model.text.word_dropout", 0, 0.999),
+    ("model.augment.time_masks", 0, 1000),
+    ("model.augment.time_mask_share", 0, 1),
+    ("model.augment.band_masks", 0, 1000),
+    ("model.augment.band_mask_share", 0, 1),
+    ("model.augment.noise", 0, 1000),
+    ("model.augment.gain", 0, 1000),
+    ("model.augment.mixup", 0, 1000),
+    ("optim.lr", 0, 1e3),
+    ("optim.text_lr", 0, 1e3),
+    ("optim.weight_decay", 0, 1e3),
+    ("optim.epochs", 1, 1e6),
+    ("optim.patience", 0, 1e6),
+    ("optim.warmup_share", 0, 1),
+    ("optim.label_smoothing", 0, 0.999),
+    ("optim.gradient_clip", 0, 1e9),
+    ("trainer.devices", 1, 1e6),
+    ("trainer.num_nodes", 1, 1e6),
+    ("trainer.num_threads", 1, 1e4),
+    ("plan.workers", 0, 1e4),
+)
+# of which zero is not allowed though it bounds the range
+POSITIVE = ("optim.lr", "optim.text_lr")
+# (key, lowest allowed element, whether the list may be empty)
+LISTS: tuple[tuple[str, int | None, bool], ...] = (
+    ("data.aligners", None, False),
+    ("plan.folds", 0, False),
+    ("plan.seeds", 0, False),
+    ("plan.sizes", 1, True),
+)
+
+
+def validate(config: Config) -> None:
+    """Check values that types cannot: choices, ranges, and keys that must agree.
+
+    Raises:
+        ConfigError: The first that is wrong.
+    """
+    for key, choices in CHOICES.items():
+        _check_choice(key, value_of(config, key), choices)
+    for key, low, high in RANGES:
+        _check_range(key, value_of(config, key), low, high)
+    for key, lowest, may_be_empty in LISTS:
+        _check_list(key, value_of(config, key), lowest, may_be_empty)
+    text = config.model.text
+    if text.name == "scratch" and text.hidden % text.heads:
+        raise ConfigError(
+            "model.text.hidden",
+            expected=f"a multiple of model.text.heads ({text.heads})",
+            got=str(text.hidden),
+            fix="choose another value",
+        )
+    if "/" in config.name or config.name.strip() in ("", ".", ".."):
+        raise ConfigError(
+            "name", expected="a folder name", got=repr(config.name), fix="choose another value"
+        )
+    find_scheme(config.data.labels)
+    find_protocol(config.data.protocol)
+
+
+def _check_choice(key: str, value: str, choices: Sequence[str]) -> None:
+    if value in choices:
+        return
+    near = difflib.get_close_matches(value, choices, n=1)
+    raise ConfigError(
+        key,
+        expected=f"one of {', '.join(choices)}",
+        got=repr(value),
+        fix=f"did you mean {near[0]}?" if near else "choose one of these",
+    )
+
+
+def _check_range(key: str, value: float | None, low: float, high: float) -> None:
+    # written so that NaN, which compares false with everything, is outside
+    if value is None or (low <= value <= high and not (value == 0 and key in POSITIVE)):
+        return
+    above = "more than 0" if key in POSITIVE else f"at least {low:g}"
+    bounds = above if high > 1 else f"between {low:g} and {high:g}"
+    if value > high > 1:
+        bounds = f"at most {high:g}"
+    raise ConfigError(key, expected=bounds, got=str(value), fix="choose another value")
+
+
+def _check_list(key: str, values: list[Any] | None, lowest: int | None, may_be_empty: bool) -> None:
+    if values is None:
+        return
+    if not values and not may_be_empty:
+        raise ConfigError(key, expected="at least one", got="an empty list", fix="name one")
+    low = [value for value in values if lowest is not None and value < lowest]
+    if low:
+        raise ConfigError(
+            key, expected=f"values of at least {lowest}", got=str(low[0]), fix="choose another"
+        )
+    twice = [value for i, value in enumerate(values) if value in values[:i]]
+    if twice:
+        raise ConfigError(
+            key, expected="each value once", got=f"{twice[0]} twice", fix="remove the second"
+        )
