@@ -129,7 +129,7 @@ def _earlier(corpus: Corpus, root: Path, cache: Path) -> Prepared | None:
     """What an earlier call left, if it was about this folder."""
     try:
         earlier = load_prepared(corpus, cache)
-    except (DataError, OSError):
+    except DataError:
         # never prepared, or damaged: writing it again is the remedy, and what happens now
         return None
     return earlier if earlier.root == root else None

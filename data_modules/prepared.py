@@ -75,6 +75,14 @@ def load_prepared(corpus: Corpus, cache: Path) -> Prepared:
             together.
     """
     path = manifest_path(corpus.name, cache)
+    for suffix in (".prepare.json", ".media.jsonl", ".exclusions.jsonl"):
+        if not path.with_suffix(suffix).is_file():
+            raise ManifestError(
+                path.with_suffix(suffix),
+                expected=f"{corpus.name} to be prepared",
+                got="no file",
+                fix=again(corpus),
+            )
     about = _read_about(corpus, path.with_suffix(".prepare.json"))
     utterances = list(read_manifest(path))
     media = read_media(path.with_suffix(".media.jsonl"))
@@ -146,10 +154,6 @@ def again(corpus: Corpus) -> str:
 
 
 def _read_about(corpus: Corpus, path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ManifestError(
-            path, expected=f"{corpus.name} to be prepared", got="no file", fix=again(corpus)
-        )
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

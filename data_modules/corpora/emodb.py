@@ -82,7 +82,7 @@ def read(root: Path) -> Release:
         text = sentences.get(match["sentence"])
         if text is None:
             release.note(path.stem, "no transcript", f"no sentence {match['sentence']}")
-        if words and path.stem not in words:
+        if (tables / "words.tsv").is_file() and path.stem not in words:
             release.note(path.stem, "no word times (words.tsv)")
         if path.stem in lengths:
             release.stated_s[path.stem] = lengths[path.stem]

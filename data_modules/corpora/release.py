@@ -139,14 +139,12 @@ def list_files(folder: Path, suffixes: tuple[str, ...], root: Path, release: Rel
     return found
 
 
-def one_format_each(
-    paths: list[Path], root: Path, release: Release, *, within: str = "the folder"
-) -> list[Path]:
+def one_format_each(paths: list[Path], root: Path, release: Release) -> list[Path]:
     """Drop the second format of clips that are there twice (WAV wins over FLAC), and list it."""
     chosen: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: (path.suffix.lower() != ".wav", path.name)):
         if path.stem in chosen:
-            release.ignore(relative(path, root), f"second format of a clip of {within}")
+            release.ignore(relative(path, root), "clips in a second format")
         else:
             chosen[path.stem] = path
     return sorted(chosen.values())
