@@ -35,14 +35,30 @@ class Transcript:
     words: Sequence[Word] | None = None
 
 
+@dataclass(frozen=True)
+class FrameSource:
+    """Where acoustic features come from.
+
+    Attributes:
+        read: Frames ``(F, D)`` float32 of an utterance, in memory of their own.
+        dim: D.
+        stride_s: Seconds from one frame to the next.
+        first_center_s: Seconds from the start of the utterance to the centre of frame 0.
+    """
+
+    read: Callable[[Utterance], Frames]
+    dim: int
+    stride_s: float
+    first_center_s: float
+
+
 class UtteranceDataset(Dataset[Sample]):
     """Samples of one part of a fold.
 
     Args:
         utterances: In the order of the samples.
         targets: Class index of each utterance id.
-        read_frames: Acoustic features ``(F, D)`` of an utterance; None for text alone.
-        frame_stride_s: Seconds from one frame to the next.
+        frames: Acoustic features; None for text alone.
         transcripts: Word pieces by utterance id; None for speech alone.
     """
 
@@ -51,16 +67,14 @@ class UtteranceDataset(Dataset[Sample]):
         *,
         utterances: Sequence[Utterance],
         targets: Mapping[str, int],
-        read_frames: Callable[[Utterance], Frames] | None = None,
-        frame_stride_s: float | None = None,
+        frames: FrameSource | None = None,
         transcripts: Mapping[str, Transcript] | None = None,
     ) -> None:
-        if read_frames is None and transcripts is None:
+        if frames is None and transcripts is None:
             raise ValueError("a dataset needs frames, transcripts or both")
         self.utterances = list(utterances)
         self.targets = targets
-        self.read_frames = read_frames
-        self.frame_stride_s = frame_stride_s
+        self.frames = frames
         self.transcripts = transcripts
 
     def __len__(self) -> int:
@@ -68,17 +82,14 @@ class UtteranceDataset(Dataset[Sample]):
 
     def lengths(self) -> list[float]:
         """What batching by length goes by: seconds, or word pieces where there is no audio."""
-        if self.read_frames is not None:
+        if self.frames is not None:
             return [utterance.duration_s for utterance in self.utterances]
         assert self.transcripts is not None
         return [float(len(self.transcripts[u.id].pieces.input_ids)) for u in self.utterances]
 
     def __getitem__(self, index: int) -> Sample:
         utterance = self.utterances[index]
-        frames = None
-        if self.read_frames is not None:
-            # a copy: shards are mapped read-only, and tensors want memory of their own
-            frames = torch.from_numpy(np.array(self.read_frames(utterance), dtype=np.float32))
+        frames = None if self.frames is None else torch.from_numpy(self.frames.read(utterance))
         sample = Sample(
             utterance_id=utterance.id,
             speaker=utterance.speaker or "",
@@ -90,9 +101,13 @@ class UtteranceDataset(Dataset[Sample]):
         transcript = self.transcripts[utterance.id]
         word_index = transcript.pieces.word_index
         spans = None
-        if transcript.words is not None and frames is not None:
-            assert self.frame_stride_s is not None
-            words = frame_spans(transcript.words, len(frames), self.frame_stride_s)
+        if transcript.words is not None and self.frames is not None and frames is not None:
+            words = frame_spans(
+                transcript.words,
+                len(frames),
+                self.frames.stride_s,
+                first_centre_s=self.frames.first_center_s,
+            )
             spans = torch.from_numpy(piece_spans(word_index, words, len(frames)))
         return Sample(
             utterance_id=sample.utterance_id,
@@ -110,11 +125,11 @@ def frame_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Ten
 
     Call it on the training part only: statistics of other parts would leak.
     """
-    assert dataset.read_frames is not None
+    assert dataset.frames is not None
     count = 0
     total = total_squares = np.zeros(1)
     for utterance in dataset.utterances:
-        frames = np.asarray(dataset.read_frames(utterance), dtype=np.float64)
+        frames = np.asarray(dataset.frames.read(utterance), dtype=np.float64)
         count += len(frames)
         total = total + frames.sum(axis=0)
         total_squares = total_squares + (frames**2).sum(axis=0)
@@ -125,10 +140,10 @@ def frame_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Ten
 
 def pooled_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation ``(2 D,)`` over clips of each clip's mean and deviation."""
-    assert dataset.read_frames is not None
+    assert dataset.frames is not None
     rows = []
     for utterance in dataset.utterances:
-        frames = np.asarray(dataset.read_frames(utterance), dtype=np.float64)
+        frames = np.asarray(dataset.frames.read(utterance), dtype=np.float64)
         rows.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0)]))
     pooled = np.stack(rows)
     return torch.from_numpy(pooled.mean(axis=0)), torch.from_numpy(pooled.std(axis=0))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from data_modules.align import choose_words, source_shares
 from torch import nn
 
-from data_modules.align import choose_words, source_shares
-from data_modules.alignment import shuffle_times
-from data_modules.cache import FeatureStore
+from data_modules.alignment import shuffle_times, utterance_rng
 from data_modules.datamodule import EmotionDataModule
 from data_modules.dataset import (
     Frames,
+    FrameSource,
     Transcript,
     UtteranceDataset,
     frame_statistics,
@@ -29,7 +28,8 @@ from data_modules.text import Tokenizer
 from data_modules.words import transcript_words
 from sermm.build_model import DataFacts, FrameStatistics, text_config_for
 from sermm.config import Config, needs_speech, needs_text, needs_word_times
-from sermm.extract_stage import open_store, speech_upstream
+from sermm.extract import open_store
+from sermm.extract_stage import speech_upstream
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     if config.size is not None:
         train = draw_subset(fold.train, selection.targets, config.size, config.seed)
         fold = Fold(tuple(train), fold.val, fold.test)
-    read_frames, frame_dim, stride_s = None, 0, None
-    if needs_speech(config):
-        read_frames, frame_dim, stride_s = _frame_reader(config, prepared)
+    source = _frame_source(config, prepared) if needs_speech(config) else None
     tokenizer, transcripts, text_model, text_config = None, None, None, None
     if needs_text(config):
         tokenizer = build_tokenizer(config, [selection.utterances[i] for i in fold.train])
@@ -83,8 +81,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         return UtteranceDataset(
             utterances=[selection.utterances[name] for name in ids],
             targets=selection.targets,
-            read_frames=read_frames,
-            frame_stride_s=stride_s,
+            frames=source,
             transcripts=transcripts,
         )
 
@@ -108,7 +105,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         facts=DataFacts(
             class_names=selection.scheme.names,
             train_counts=tuple(selection.class_counts(fold.train).values()),
-            frame_dim=frame_dim,
+            frame_dim=0 if source is None else source.dim,
             tokenizer=tokenizer.to_json() if tokenizer is not None else "",
             text_model=text_config,
         ),
@@ -118,21 +115,23 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     )
 
 
-def _frame_reader(
-    config: Config, prepared: Prepared
-) -> tuple[Callable[[Utterance], Frames], int, float]:
-    """How to read the frames of an utterance, their width and their stride in seconds."""
+def _frame_source(config: Config, prepared: Prepared) -> FrameSource:
     upstream = speech_upstream(config)
-    store = open_store(Path(config.data.cache), upstream)
+    store = open_store(upstream, Path(config.data.cache))
     center = config.model.speech.center
 
     def read(utterance: Utterance) -> Frames:
-        frames = store.read(prepared.media[utterance.id].content_sha256)
+        frames = store.load(prepared.media[utterance.id].content_sha256)
         if center == "utterance":
             frames = frames - frames.mean(axis=0, dtype=np.float64).astype(np.float32)
         return frames
 
-    return read, upstream.dim, upstream.frame_stride_s
+    return FrameSource(
+        read=read,
+        dim=upstream.dim,
+        stride_s=upstream.frame_stride_s,
+        first_center_s=upstream.first_center_s,
+    )
 
 
 def build_tokenizer(config: Config, train: Sequence[Utterance]) -> Tokenizer:
@@ -146,10 +145,12 @@ def build_tokenizer(config: Config, train: Sequence[Utterance]) -> Tokenizer:
 def build_transcript(config: Config, utterance: Utterance, tokenizer: Tokenizer) -> Transcript:
     """Word pieces of an utterance and, where the task needs them, the times of its words."""
     words = transcript_words(utterance.text or "")
-    pieces = tokenizer.encode(words, max_pieces=config.data.max_pieces)
+    pieces = tokenizer.encode(
+        words, max_pieces=config.data.max_pieces, where=f"{utterance.corpus} {utterance.id}"
+    )
     timed: Sequence[Word] | None = None
     if needs_word_times(config):
         timed, _ = choose_words(utterance, config.data.aligners)
         if config.data.shuffle_word_times:
-            timed = shuffle_times(timed, random.Random(utterance.id))
+            timed = shuffle_times(timed, utterance_rng(config.seed, utterance.id))
     return Transcript(pieces=pieces, words=timed)

@@ -1,13 +1,14 @@
-"""The features of an experiment: which upstream, which store, and filling what is missing."""
+"""The features of an experiment: which upstream, which store, and filling in what is missing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from data_modules.cache import FeatureStore
+from data_modules.manifest import Utterance
 from data_modules.prepare import Prepared
 from sermm.config import Config
-from sermm.extract import extract
+from sermm.extract import ExtractionReport, clips_of, estimate_bytes, extract, missing_clips
+from sermm.extract import open_store as open_store_of
 from sermm.terminal import console, progress_bar
 from sermm.upstreams import SpeechUpstream, build_speech_upstream, options_of
 
@@ -15,5 +16,36 @@ from sermm.upstreams import SpeechUpstream, build_speech_upstream, options_of
 def speech_upstream(config: Config) -> SpeechUpstream:
     """The speech upstream of a configuration, given the options that it knows."""
     speech = config.model.speech
-    options = {name: getattr(speech, name) for name in options_of(speech.upstream)}
+    stated = vars(speech)
+    options = {name: stated[name] for name in options_of(speech.upstream) if name in stated}
     return build_speech_upstream(speech.upstream, **options)
+
+
+def extract_missing(config: Config, prepared: Prepared) -> ExtractionReport | None:
+    """Compute and store the features that are not there yet; None if all are.
+
+    Raises:
+        CacheError: The store is damaged or there is no room.
+        DataError: A clip cannot be read, or changed since it was prepared.
+    """
+    upstream = speech_upstream(config)
+    store = open_store_of(upstream, Path(config.data.cache))
+    clips = clips_of((prepared.media_facts(u) for u in _spoken(prepared)), prepared.root)
+    missing = missing_clips(clips, store)
+    if not missing:
+        return None
+    size = estimate_bytes(upstream, missing, store) / 2**20
+    console.print(f"{upstream.name}: {len(missing)} clips, about {size:.0f} MiB in {store.folder}")
+    with progress_bar(f"computing {upstream.name}") as on_progress:
+        report = extract(upstream, clips, store, on_progress=on_progress)
+    if report.short_clips:
+        console.print(
+            f"{len(report.short_clips)} clips are shorter than a window and were filled up with "
+            "zeros",
+            style="yellow",
+        )
+    return report
+
+
+def _spoken(prepared: Prepared) -> list[Utterance]:
+    return [utterance for utterance in prepared.utterances if utterance.audio is not None]
