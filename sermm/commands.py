@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_modules.corpora import find_corpus
 from data_modules.errors import DataError, RunFailedError
 from sermm.config import Config
 from sermm.inputs import check_inputs
+from sermm.run_metrics import RunKey
 from sermm.rundir import experiment_folder
 from sermm.terminal import console, progress_bar
+
+if TYPE_CHECKING:
+    from data_modules.prepared import Prepared
 
 
 def prepare_corpus(name: str, root: Path, cache: Path) -> None:
@@ -34,7 +39,7 @@ def check_corpus(name: str, cache: Path) -> None:
     _print_checks(load_prepared(corpus, cache))
 
 
-def _print_checks(prepared) -> None:  # type: ignore[no-untyped-def]
+def _print_checks(prepared: Prepared) -> None:
     from data_modules.check import check
     from data_modules.tables import checks_table
 
@@ -98,7 +103,7 @@ def run_experiment(config: Config) -> None:
     if outcome.skipped:
         console.print(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")
     if len(outcome.failed) < len(keys):
-        _report(experiment_folder(config), keys)
+        _report(experiment_folder(config), keys, len(selection.folds))
     if outcome.failed:
         named = "; ".join(f"{key.folder_name}: {why}" for key, why in outcome.failed.items())
         raise RunFailedError(
@@ -109,14 +114,31 @@ def run_experiment(config: Config) -> None:
         )
 
 
-def _report(folder: Path, keys: Sequence[object] | None) -> None:
-    raise NotImplementedError
+def _report(folder: Path, keys: Sequence[RunKey], num_folds: int | None) -> None:
+    """Sum up, write the page and print the table."""
+    from sermm.report import print_summary, write_report
+    from sermm.summary import summarise, write_summary
+
+    summary = summarise(folder, keys, num_folds)
+    write_summary(folder, summary)
+    page = write_report(folder)
+    print_summary(console, summary)
+    console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def report_experiments(names: Sequence[str], runs: Path) -> None:
     """Write the reports of experiments again and print their tables."""
+    from sermm.results import find_runs
+    from sermm.summary import FILE_NAME, read_summary
+
     for name in names:
-        _report(_existing(runs / name), None)
+        folder = _existing(runs / name)
+        keys = find_runs(folder)
+        if (folder / FILE_NAME).is_file():
+            # the plan knows of runs that are missing; the folder knows of those that came since
+            planned = [RunKey(**key) for key in read_summary(folder)["expected"]]
+            keys = [*planned, *(key for key in keys if key not in planned)]
+        _report(folder, keys, None)
 
 
 def compare_experiments(first: str, second: str, runs: Path) -> None:
