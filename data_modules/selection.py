@@ -10,8 +10,9 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from data_modules.errors import ConfigError, LabelError
 from data_modules.labels import LabelScheme
@@ -111,11 +112,11 @@ def select(
 def draw_subset(ids: Sequence[str], targets: Mapping[str, int], size: int, seed: int) -> list[str]:
     """A nested, stratified draw: a smaller size with the same seed is a subset of a larger one.
 
-    Each class is shuffled, then classes are interleaved by their natural shares, so every prefix
-    has the class shares of the whole to within one utterance a class.
+    Each class is shuffled, then one utterance after the other is drawn so that every draw has the
+    class shares of the whole to within less than one utterance a class.
 
     Args:
-        ids: The training part.
+        ids: The training part, each id once.
         targets: Class index of each id.
         size: How many.
         seed: Of the shuffle.
@@ -136,12 +137,29 @@ def draw_subset(ids: Sequence[str], targets: Mapping[str, int], size: int, seed:
     by_class: dict[int, list[str]] = defaultdict(list)
     for name in sorted(ids):
         by_class[targets[name]].append(name)
-    places: list[tuple[float, int, str]] = []
-    for target, names in sorted(by_class.items()):
+    for target, names in by_class.items():
         random.Random(f"{seed}-{target}").shuffle(names)
-        places += [((k + 0.5) / len(names), target, name) for k, name in enumerate(names)]
-    chosen = {name for _, _, name in sorted(places)[:size]}
+    turns = _fair_turns({target: len(names) for target, names in by_class.items()})
+    chosen = {by_class[target].pop() for target in islice(turns, size)}
     return [name for name in ids if name in chosen]
+
+
+def _fair_turns(counts: Mapping[int, int]) -> Iterator[int]:
+    """Classes in an order in which every prefix has nearly their shares.
+
+    The k-th of n utterances of a class belongs to the draws from (k - 1) N / n to k N / n of N. Of
+    those whose time has begun, the one whose time ends first is drawn. With these windows that rule
+    is never late (proportionate fairness, Baruah et al. 1996), so no class is ever a whole
+    utterance off its share.
+    """
+    total = sum(counts.values())
+    drawn = dict.fromkeys(sorted(counts), 0)
+    for turn in range(total):
+        begun = [c for c, k in drawn.items() if k * total < (turn + 1) * counts[c]]
+        # the end of the window, rounded up to whole turns
+        chosen = min(begun, key=lambda c: -(-(drawn[c] + 1) * total // counts[c]))
+        drawn[chosen] += 1
+        yield chosen
 
 
 def data_sha256(
