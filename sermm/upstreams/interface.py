@@ -1,0 +1,92 @@
+"""What every speech upstream is to the rest of sermm: waveforms in, frames of known times out.
+
+An upstream computes; it does not normalise over a corpus (that belongs to a fold), decode files or
+store anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+SAMPLE_RATE = 16_000
+"""Rate of every waveform that an upstream takes, in Hz."""
+
+
+@dataclass(frozen=True)
+class SpeechFeatures:
+    """Frames of a batch of clips.
+
+    Attributes:
+        frames: ``(B, F, D)`` float32, zero after each clip's last frame.
+        lengths: ``(B,)`` int64, frames of each clip, at least 1.
+    """
+
+    frames: Tensor
+    lengths: Tensor
+
+
+class SpeechUpstream(nn.Module, ABC):
+    """Turns 16 kHz mono waveforms in [-1, 1] into frames.
+
+    The frames of a clip do not depend on what it is batched with, nor on the padding.
+
+    Attributes:
+        name: What ``model.speech.upstream`` says.
+        dim: D, values in a frame.
+        frame_stride: Samples from one frame to the next.
+        first_center: Samples from the start of the clip to the centre of frame 0.
+        min_samples: The shortest clip that is taken as it is. A shorter one is filled up with
+            zeros to this length, which gives it at least one frame; callers count such clips.
+        transform_version: Raised with every change of the arithmetic, so that stored features
+            of an older version are not taken for new ones.
+    """
+
+    name: str
+    dim: int
+    frame_stride: int
+    first_center: float
+    min_samples: int
+    transform_version: int
+
+    @property
+    def frame_stride_s(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.frame_stride / SAMPLE_RATE
+
+    @property
+    def first_center_s(self) -> float:
+        """Seconds from the start of the clip to the centre of frame 0."""
+        return self.first_center / SAMPLE_RATE
+
+    @abstractmethod
+    def options(self) -> Mapping[str, Any]:
+        """Every value that shapes the frames, as JSON can hold it; weights as their hash."""
+
+    @abstractmethod
+    def num_frames(self, num_samples: int) -> int:
+        """How many frames a clip of ``num_samples`` gets, without computing them."""
+
+    @abstractmethod
+    def forward(self, waveform: Tensor, lengths: Tensor) -> SpeechFeatures:
+        """Frames of padded clips.
+
+        Args:
+            waveform: ``(B, N)`` float32. What stands after a clip's length is not read.
+            lengths: ``(B,)`` int64, true samples of each clip, at least 1.
+        """
+
+    def fingerprint(self) -> str:
+        """24 hexadecimal digits that stand for the name, every option and the version."""
+        told = {
+            "name": self.name,
+            "options": dict(self.options()),
+            "transform_version": self.transform_version,
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
