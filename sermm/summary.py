@@ -38,6 +38,12 @@ from sermm.run_metrics import RunKey, read_json_object, size_name
 from sermm.statistics import NUM_DRAWS, Interval, cluster_bootstrap, cluster_confusions
 
 FILE_NAME = "summary.json"
+KEYS = (
+    *("experiment", "protocol", "protocol_description", "leak", "complete", "classes"),
+    *("git_revision", "data_sha256", "fingerprint", "size", "metrics", "interval", "runs"),
+    *("by_size", "trivial", "per_fold", "per_class", "per_speaker", "confusion", "excluded"),
+    *("alignment", "seconds", "notes", "expected", "missing", "other_runs"),
+)
 _DIGITS = 10  # the last digits of a float depend on the processor; nobody quotes them
 
 
@@ -122,10 +128,15 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """Read ``summary.json`` of an experiment. Raises DataError if it is missing or damaged."""
     fix = f"run `sermm report {folder.name}`, after `sermm experiment {folder.name}`"
     summary = read_json_object(folder / FILE_NAME, fix=fix)
-    for key in ("experiment", "protocol", "leak", "complete", "classes", "size", "metrics", "runs"):
+    for key in KEYS:
         if key not in summary:
             raise DataError(folder / FILE_NAME, expected=f"a key {key}", got="none", fix=fix)
     return summary
+
+
+def planned_runs(folder: Path) -> list[RunKey]:
+    """The runs of the plan that ``summary.json`` was made for. Raises as :func:`read_summary`."""
+    return [RunKey(**key) for key in read_summary(folder)["expected"]]
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from data_modules.errors import DataError
 from sermm import metrics
 from sermm.run_metrics import RunKey
 from sermm.statistics import cluster_bootstrap, cluster_confusions
-from sermm.summary import read_summary, summarise, write_summary
+from sermm.summary import KEYS, planned_runs, read_summary, summarise, write_summary
 from tests.sermm.fake_runs import CLASSES, REASONS, FakeExperiment
 
 
@@ -53,6 +53,7 @@ WHOLE = [RunKey(fold, seed) for fold in range(3) for seed in (0, 1)]
 
 def test_the_contract_is_kept(summary: dict[str, Any]) -> None:
     """The keys that design.md promises to other tools, with their types."""
+    assert set(summary) == set(KEYS)
     assert summary["experiment"] == "fusion_fake"
     assert summary["protocol"] == "demo-session5"
     assert summary["protocol_description"].startswith("leave one session")
@@ -171,6 +172,7 @@ def test_it_is_plain_json_and_the_same_each_time(
     path = write_summary(tmp_path, summary)
     assert json.loads(path.read_text(), parse_constant=pytest.fail) == summary
     assert read_summary(tmp_path) == summary
+    assert set(planned_runs(tmp_path)) == set(experiment.keys)
     first = path.read_bytes()
     write_summary(tmp_path, summarise(experiment.folder, reversed(experiment.keys)))
     assert path.read_bytes() == first

@@ -1,0 +1,224 @@
+"""The pictures of a report. Each takes plain data and returns an ``<svg>`` element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sermm.metrics import FloatArray
+from sermm.report.svg import ACCENT, GRID, MUTED, SECOND, THIRD, draw_svg
+from sermm.report.tables import LEAK_MARK, count
+from sermm.results import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _title(text: str, leak: str) -> str:
+    return f"{text}  [{LEAK_MARK}]" if leak else text
+
+
+def confusion_picture(confusion: FloatArray, classes: Sequence[str], leak: str) -> str:
+    """Counts and row shares.
+
+    Args:
+        confusion: (C, C), rows are the reference.
+        classes: C names.
+        leak: What leaks; empty if nothing.
+    """
+    totals = confusion.sum(axis=1, keepdims=True)
+    shares = np.divide(confusion, totals, out=np.zeros_like(confusion), where=totals > 0)
+    num_classes = len(classes)
+    side = max(3.2, 0.78 * num_classes)
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.patches import Rectangle
+
+        axes = figure.add_subplot()
+        for row, column in np.ndindex(num_classes, num_classes):
+            share = float(shares[row, column])
+            # no stronger than this, or ink would not stand out from it on the light and dark page
+            depth = 0.55 * share
+            axes.add_patch(
+                Rectangle((column, row), 1, 1, facecolor=ACCENT, alpha=depth, linewidth=0)
+            )
+            axes.text(
+                column + 0.5,
+                row + 0.42,
+                count(float(confusion[row, column])),
+                ha="center",
+                va="center",
+            )
+            axes.text(
+                column + 0.5,
+                row + 0.68,
+                f"{100 * share:.0f} %",
+                ha="center",
+                va="center",
+                fontsize=8,
+            )
+        for line in range(num_classes + 1):
+            axes.plot([0, num_classes], [line, line], color=GRID, linewidth=0.8)
+            axes.plot([line, line], [0, num_classes], color=GRID, linewidth=0.8)
+        centres = np.arange(num_classes) + 0.5
+        axes.set_xticks(centres, classes, rotation=0 if num_classes < 5 else 40)
+        if num_classes >= 5:
+            for label in axes.get_xticklabels():
+                label.set_horizontalalignment("right")
+                label.set_rotation_mode("anchor")
+        axes.set_yticks(centres, classes)
+        axes.set(xlim=(0, num_classes), ylim=(num_classes, 0), aspect="equal")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("reference class")
+        axes.set_title(_title("utterances, and share of the row", leak))
+
+    recalls = ", ".join(
+        f"{name} {100 * float(shares[k, k]):.0f} %" for k, name in enumerate(classes)
+    )
+    alternative = f"Confusion matrix. Share recognised of each class: {recalls}."
+    return draw_svg("confusion", alternative, (side + 1.3, side + 0.9), draw)
+
+
+def speakers_picture(
+    scores: Mapping[str, float | None],
+    pooled: float,
+    ends: Sequence[float] | None,
+    chance: float,
+    leak: str,
+) -> str:
+    """UA of each speaker beside the pooled score, its interval and the majority class.
+
+    Args:
+        scores: Speaker to UA.
+        pooled: UA of all test utterances.
+        ends: Its interval, or None.
+        chance: UA of the most frequent class.
+        leak: What leaks; empty if nothing.
+    """
+    known = {name: value for name, value in scores.items() if value is not None}
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        if ends is not None:
+            axes.axvspan(
+                ends[0], ends[1], color=ACCENT, alpha=0.15, linewidth=0, label="95 % interval"
+            )
+        axes.axvline(pooled, color=ACCENT, label="pooled")
+        axes.axvline(chance, color=MUTED, linestyle="--", label="most frequent class")
+        places = np.arange(len(known))
+        axes.plot(list(known.values()), places, "o", color=SECOND, markersize=6, label="speaker")
+        axes.set_yticks(places, list(known))
+        axes.set(ylim=(len(known) - 0.5, -0.5), xlim=(0, 1))
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        axes.set_xlabel("UA (share of 1)")
+        axes.set_ylabel("test speaker")
+        axes.set_title(_title("UA by speaker", leak))
+        figure.legend(loc="outside lower center", ncols=4, fontsize=8)
+
+    low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    alternative = (
+        f"UA of {len(known)} test speakers, from {known[low]:.3f} ({low}) to {known[high]:.3f} "
+        f"({high}); pooled {pooled:.3f}."
+    )
+    return draw_svg("speakers", alternative, (6.4, 1.6 + 0.24 * len(known)), draw)
+
+
+def learning_picture(runs: Sequence[tuple[str, History, int | None]], leak: str) -> str:
+    """Loss and validation UA over epochs, the chosen epoch of each run marked.
+
+    Args:
+        runs: Name, history and chosen epoch of each.
+        leak: What leaks; empty if nothing.
+    """
+
+    def panel(axes: Axes, column: str, colour: str, style: str, label: str) -> None:
+        for index, (_, history, best) in enumerate(runs):
+            values = history.columns.get(column)
+            if values is None:
+                continue
+            axes.plot(
+                history.epochs,
+                values,
+                color=colour,
+                linestyle=style,
+                alpha=1 if len(runs) == 1 else 0.55,
+                label=label if index == 0 else None,
+            )
+            chosen = np.flatnonzero(history.epochs == best)
+            if column.startswith("val/") and len(chosen):
+                axes.plot(
+                    history.epochs[chosen],
+                    values[chosen],
+                    "D",
+                    color=THIRD,
+                    markersize=5,
+                    label="chosen epoch" if index == 0 else None,
+                )
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        panel(upper, "train/loss", SECOND, "--", "training")
+        panel(upper, "val/loss", ACCENT, "-", "validation")
+        panel(lower, "val/ua", ACCENT, "-", "validation")
+        upper.set_ylabel("loss (nats)")
+        lower.set_ylabel("UA (share of 1)")
+        lower.set_xlabel("epoch")
+        upper.set_title("loss")
+        lower.set_title(_title("validation UA", leak))
+        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for axes in (upper, lower):
+            axes.grid(axis="y")
+        upper.legend(fontsize=8, loc="upper right")
+
+    ends = [
+        f"{name}: epoch {best}" for name, history, best in runs if best in history.epochs.tolist()
+    ]
+    alternative = (
+        "Training and validation loss in nats, and validation UA, over epochs. "
+        f"Chosen epochs: {'; '.join(ends) or 'none'}."
+    )
+    return draw_svg("learning", alternative, (6.4, 4.6), draw)
+
+
+def sizes_picture(
+    by_size: Mapping[str, Mapping[str, Any]], num_train: Mapping[str, float], leak: str
+) -> str:
+    """Pooled UA with its interval against the number of training utterances.
+
+    Args:
+        by_size: Size to scores, as in ``summary.json``.
+        num_train: Size to mean number of training utterances.
+        leak: What leaks; empty if nothing.
+    """
+    names = sorted(by_size, key=num_train.__getitem__)
+    places = np.array([num_train[name] for name in names])
+    values = np.array([by_size[name]["ua"]["pooled"] for name in names])
+    ends = [by_size[name]["ua"]["ci95"] for name in names]
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.ticker import NullFormatter, NullLocator
+
+        axes = figure.add_subplot()
+        for place, pair in zip(places, ends, strict=True):
+            if pair is not None:
+                axes.plot([place, place], pair, color=ACCENT, linewidth=1)
+        axes.plot(places, values, "o-", color=ACCENT)
+        axes.set_xscale("log")
+        axes.set_xticks(places, [f"{round(place):,}" for place in places])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(axis="y")
+        axes.set_xlabel("training utterances (logarithmic)")
+        axes.set_ylabel("pooled UA (share of 1)")
+        axes.set_title(_title("UA by training size", leak))
+
+    told = "; ".join(f"{n}: {v:.3f}" for n, v in zip(names, values.tolist(), strict=True))
+    return draw_svg("sizes", f"Pooled UA by training utterances. {told}.", (6.4, 3.2), draw)

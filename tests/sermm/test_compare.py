@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from data_modules.errors import DataError
+from sermm import metrics
+from sermm.compare import Comparison, compare, print_comparison
+from sermm.results import read_run
+from sermm.run_metrics import RunKey
+from sermm.statistics import paired_cluster_bootstrap
+from sermm.summary import summarise, write_summary
+from tests.sermm.fake_runs import FakeExperiment
+
+
+def finish(experiment: FakeExperiment) -> Path:
+    """Write the runs that are not there yet, and the summary."""
+    for key in experiment.keys:
+        if not (experiment.folder / key.folder_name).exists():
+            experiment.write_run(key)
+    write_summary(experiment.folder, summarise(experiment.folder, experiment.keys))
+    return experiment.folder
+
+
+@pytest.fixture
+def strong(tmp_path: Path) -> FakeExperiment:
+    return FakeExperiment(tmp_path / "strong", skill=3.0)
+
+
+@pytest.fixture
+def weak(tmp_path: Path) -> FakeExperiment:
+    return FakeExperiment(tmp_path / "weak", skill=1.0, seeds=(0,))
+
+
+def printed(comparison: Comparison) -> str:
+    console = Console(width=140)
+    with console.capture() as capture:
+        print_comparison(console, comparison)
+    return " ".join(capture.get().split())
+
+
+def speaker_confusions(experiment: FakeExperiment) -> np.ndarray:
+    """(S, C, C) means over seeds, counted utterance by utterance."""
+    speakers = sorted(
+        {name for fold in range(experiment.folds) for name in experiment.test_part(fold)[1]}
+    )
+    total = np.zeros((len(speakers), 4, 4))
+    for key in experiment.keys:
+        said = read_run(experiment.folder / key.folder_name).predictions
+        for speaker, label, predicted in zip(
+            said.speakers, said.labels, said.predicted, strict=True
+        ):
+            total[speakers.index(speaker), label, predicted] += 1 / len(experiment.seeds)
+    return total
+
+
+def test_the_difference_is_paired_over_speakers(
+    strong: FakeExperiment, weak: FakeExperiment
+) -> None:
+    comparison = compare(finish(strong), finish(weak))
+    a, b = speaker_confusions(strong), speaker_confusions(weak)
+    for name, info in metrics.CLASS_METRICS.items():
+        found = comparison.differences[name]
+        assert found.a == pytest.approx(float(info.function(a.sum(axis=0))))
+        assert found.b == pytest.approx(float(info.function(b.sum(axis=0))))
+        expected = paired_cluster_bootstrap(a, b, info.function)
+        assert found.interval.estimate == pytest.approx(found.a - found.b)
+        assert found.interval.low == pytest.approx(expected.low)
+        assert found.interval.high == pytest.approx(expected.high)
+    assert comparison.num_utterances == 180
+    assert comparison.notes == ()
+    text = printed(comparison)
+    ua = comparison.differences["ua"]
+    assert f"{ua.interval.estimate:+.3f} ({ua.interval.low:+.3f} to" in text
+    assert "A = strong" in text
+    assert "over 6 speakers" in text
+    assert text.count("A is higher") == 3
+    assert printed(compare(weak.folder, strong.folder)).count("B is higher") == 3
+
+
+def test_a_system_does_not_differ_from_itself(strong: FakeExperiment) -> None:
+    folder = finish(strong)
+    comparison = compare(folder, folder)
+    for difference in comparison.differences.values():
+        interval = difference.interval
+        assert (interval.estimate, interval.low, interval.high) == (0, 0, 0)
+    assert printed(comparison).count("no difference shown") == 3
+
+
+def test_one_speaker_gives_no_interval(tmp_path: Path) -> None:
+    one = FakeExperiment(tmp_path / "one", folds=1, speakers_per_fold=1)
+    text = printed(compare(finish(one), finish(replace(one, folder=tmp_path / "two", skill=0.0))))
+    assert text.count("no interval") == 3
+    assert "nan" not in text
+
+
+def test_a_leak_and_what_else_matters_is_said(strong: FakeExperiment, weak: FakeExperiment) -> None:
+    strong = replace(strong, leak="speakers", sizes=(40, None), notes=("check failed",))
+    finish(strong)
+    shutil.rmtree(strong.folder / RunKey(0, 1).folder_name)
+    write_summary(strong.folder, summarise(strong.folder, strong.keys))
+    weak = replace(weak, leak="speakers", sizes=(40,))
+    for key in weak.keys:
+        path = weak.write_run(key) / "metrics.json"
+        path.write_text(path.read_text().replace("0123456789abcdef", "f123456789abcdef"))
+    comparison = compare(strong.folder, finish(weak))
+    assert comparison.notes == (
+        "strong is incomplete: 1 run missing",
+        "strong: check failed",
+        "the data behind them differ (texts, word times, audio or training parts)",
+        "their training sizes differ: all and 40 utterances",
+    )
+    text = printed(comparison)
+    assert text.count(" LEAK │") == 9
+    assert "LEAK: speakers." in text
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"protocol": "demo-speaker5"}, r"the protocol of strong \(demo-session5\), got demo-sp"),
+        ({"classes": ("neutral", "happy", "angry", "tired")}, r"the classes of strong .*tired"),
+        ({"folds": 2}, r"the test utterances of strong \(180\), got 60 fewer: spk04_000,"),
+        ({"folds": 4}, r"the test utterances of strong \(180\), got 60 more: spk06_000,"),
+        ({"corpus_seed": 1}, r"the labels of strong .*others for spk00_0\d\d"),
+        ({"speakers_per_fold": 1}, r"the test utterances of strong"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    strong: FakeExperiment, weak: FakeExperiment, change: dict[str, object], match: str
+) -> None:
+    with pytest.raises(DataError, match=match):
+        compare(finish(strong), finish(replace(weak, **change)))  # type: ignore[arg-type]
+
+
+def test_other_speakers_of_the_same_utterances_are_refused(
+    strong: FakeExperiment, weak: FakeExperiment
+) -> None:
+    finish(weak)
+    path = weak.folder / RunKey(0, 0).folder_name / "predictions.csv"
+    path.write_text(path.read_text().replace("spk00_000,spk00", "spk00_000,spk01"))
+    with pytest.raises(DataError, match=r"the speakers of strong .*others for spk00_000"):
+        compare(finish(strong), weak.folder)
+
+
+def test_an_experiment_without_summary_is_refused(tmp_path: Path, strong: FakeExperiment) -> None:
+    with pytest.raises(DataError, match=r"none/summary\.json: expected a file, got none; run"):
+        compare(finish(strong), tmp_path / "none")
