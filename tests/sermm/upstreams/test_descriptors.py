@@ -61,6 +61,15 @@ def test_pitch_follows_a_glide() -> None:
     np.testing.assert_allclose(pitch.f0_hz[1:-1].numpy(), 150 * 2 ** centers_s[1:-1], rtol=0.01)
 
 
+def test_a_stretch_of_rough_voice_is_no_jump_of_an_octave() -> None:
+    """Every second period is weaker: alone it fits the lower octave, among its neighbours not."""
+    voice = harmonics(200, range(1, 12))
+    rough = voice * (1 + 0.2 * torch.sin(2 * pi * 100 * TIME_S))
+    waveform = torch.where((TIME_S > 0.45) & (TIME_S < 0.55), rough, voice)
+    np.testing.assert_allclose(pitch_of(waveform).f0_hz[1:-1].numpy(), 200, rtol=0.02)
+    np.testing.assert_allclose(pitch_of(rough).f0_hz[1:-1].numpy(), 100, rtol=0.02)
+
+
 def test_noise_and_silence_have_no_pitch() -> None:
     assert not pitch_of(0.1 * noise()).f0_hz.any()
     assert not pitch_of(torch.zeros(16000)).f0_hz.any()
@@ -87,6 +96,7 @@ def test_pitch_is_on_a_musical_scale_and_bridges_gaps() -> None:
     np.testing.assert_allclose(np.diff(gap), (high - low) / 51, rtol=0.1)
     assert found["voiced"].sum() == pytest.approx(100, abs=3)
     assert np.abs(found["pitch_change"][1:-1]).max() < 0.2
+    assert not found["pitch_change"][53:97].any()
 
 
 def test_pitch_change_counts_between_voiced_frames_alone() -> None:
@@ -141,6 +151,18 @@ def test_a_spectrum_that_falls_has_that_slope() -> None:
     found = describe(0.02 * torch.stack(parts).sum(dim=0))
     assert found["slope_high"][2:-2].mean() == pytest.approx(-12, abs=2)
     assert found["alpha_ratio"][2:-2].mean() > 8
+
+
+def test_long_audio_is_worked_through_in_blocks_that_do_not_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waveform = harmonics(150, range(1, 20)) + 0.05 * noise()
+    whole = describe(waveform)
+    monkeypatch.setattr("sermm.upstreams.descriptors._BLOCK", 7)
+    monkeypatch.setattr("sermm.upstreams.pitch._BLOCK", 7)
+    blocks = describe(waveform)
+    for name in DESCRIPTORS:
+        np.testing.assert_allclose(blocks[name], whole[name], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def test_loudness_moves_the_energy_alone() -> None:
