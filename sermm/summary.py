@@ -42,7 +42,7 @@ KEYS = (
     *("experiment", "protocol", "protocol_description", "leak", "complete", "classes"),
     *("git_revision", "data_sha256", "fingerprint", "size", "metrics", "interval", "runs"),
     *("by_size", "trivial", "per_fold", "per_class", "per_speaker", "confusion", "excluded"),
-    *("alignment", "seconds", "notes", "expected", "missing", "other_runs"),
+    *("alignment", "seconds", "num_folds", "notes", "expected", "missing", "other_runs"),
 )
 _DIGITS = 10  # the last digits of a float depend on the processor; nobody quotes them
 
@@ -55,7 +55,8 @@ def summarise(
     Args:
         folder: ``runs/NAME``.
         expected: (fold, seed, size) of every run of the plan.
-        num_folds: Folds of the protocol; a plan that leaves some out gets a note.
+        num_folds: Folds of the protocol; a plan that leaves some out gets a note. It stands in the
+            summary, for the next call.
 
     Returns:
         What ``summary.json`` holds: plain JSON values.
@@ -110,6 +111,7 @@ def summarise(
         "excluded": {"count": first.excluded.count, "reasons": dict(first.excluded.reasons)},
         "alignment": _mean_shares([run.metrics.alignment for run in pool.runs]),
         "seconds": sum(run.metrics.seconds for run in runs),
+        "num_folds": num_folds,
         "notes": _notes(runs, plan, num_folds),
         "expected": [key._asdict() for key in plan],
         "missing": [key.folder_name for key in plan if key not in finished],

@@ -71,8 +71,8 @@ class FakeExperiment:
             for _ in range(self.utterances_per_speaker)
         ]
         ids = [f"{speaker}_{k:03d}" for k, speaker in enumerate(speakers)]
-        # the first class is twice as frequent as the others
-        weights = np.array([2.0] + [1.0] * (self.num_spoken - 1))
+        # the second class is twice as frequent as the others
+        weights = np.array([1.0, 2.0] + [1.0] * (self.num_spoken - 2))
         labels = generator.choice(self.num_spoken, len(ids), p=weights / weights.sum())
         return ids, speakers, labels
 

@@ -28,7 +28,7 @@ from tests.sermm.fake_runs import FakeExperiment
 # words and names that an HTML, mathematics or font mistake would break
 WORDS = (
     Word("<b>5", 0.1, 0.3, "corpus"),
-    Word("$5", 0.3, 0.5, "corpus"),
+    Word("$x_1$", 0.3, 0.5, "corpus"),
     Word("$6 & ^_", 0.5, 0.8, "corpus"),
     Word("日本語", 0.8, 0.8, "uniform"),
 )
@@ -190,6 +190,7 @@ def test_names_from_the_data_are_text_and_not_markup(html: str, leaking_html: st
     texts = Page(html).texts
     assert any("日本語" in text for text in texts)
     assert any("$6 & ^_" in text for text in texts)
+    assert "$x_1$" in texts
 
 
 def test_a_leak_stands_beside_every_score(leaking_html: str, leaking: FakeExperiment) -> None:
@@ -365,7 +366,7 @@ def test_panels_without_data_are_left_out(
     labels = [name for name in ("amplitude", "mel band", "word piece") if name in svg]
     assert len(labels) == panels
     assert "time (s)" in svg
-    assert ("&lt;b&gt;5 $5" in svg) == ("words" not in left_out)
+    assert ("&lt;b&gt;5 $x_1$" in svg) == ("words" not in left_out)
 
 
 @pytest.mark.parametrize(

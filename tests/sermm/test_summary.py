@@ -233,6 +233,29 @@ def test_a_class_that_the_test_parts_lack_is_null(tmp_path: Path) -> None:
     assert summary["metrics"]["ua"]["pooled"] == pytest.approx(np.mean(three))
 
 
+def test_recall_of_a_class_rests_on_the_speakers_who_show_it(tmp_path: Path) -> None:
+    experiment = FakeExperiment(tmp_path / "few", seeds=(0,), utterances_per_speaker=6).write()
+    rows = [row for fold in range(3) for row in rows_of(experiment, RunKey(fold, 0))]
+    speakers = {name: {row["speaker"] for row in rows if row["label"] == name} for name in CLASSES}
+    partly = [name for name, who in speakers.items() if 2 <= len(who) < 6]
+    assert partly
+    summary = summarise(experiment.folder, experiment.keys)
+    for name in partly:
+        own = [row for row in rows if row["speaker"] in speakers[name]]
+        index = CLASSES.index(name)
+        confusions = cluster_confusions(
+            np.array([CLASSES.index(row["label"]) for row in own]),
+            np.array([CLASSES.index(row["predicted"]) for row in own]),
+            [row["speaker"] for row in own],
+            4,
+        )
+        expected = cluster_bootstrap(
+            confusions, lambda matrices, index=index: metrics.recalls(matrices)[..., index]
+        )
+        found = summary["per_class"][name]["recall_ci95"]
+        assert found == pytest.approx([expected.low, expected.high])
+
+
 def _edit(folder: Path, key: RunKey, name: str, old: str, new: str) -> None:
     path = folder / key.folder_name / name
     assert old in path.read_text()
