@@ -101,7 +101,9 @@ def test_emodb_names_sentences_and_words(tmp_path: Path) -> None:
         "03a05Fa\t1\tBlatt\t0.25\t0.6434\t1\n"
         "16b10Wb\t0\tDie\t0.5\t0.25\t1\n"
         "16b10Wb\t1\twird\t0.5\t0.75\t1\n"
-        "03a06Fa\t0\n",
+        "03a06Fa\t0\tIn\t0.1\t0.5\t1\n"
+        "03a06Fa\t1\tsieben\t0.4\t0.6\t1\n"
+        "03a06Fa\t2\n",
         encoding="utf-8",
     )
     release = emodb.read(tmp_path)
@@ -115,7 +117,8 @@ def test_emodb_names_sentences_and_words(tmp_path: Path) -> None:
     assert by_id["16b10Wb"].words == ()
     assert {(note.id, note.reason) for note in release.notes} == {
         ("words.tsv:4", "word times that cannot be read"),
-        ("words.tsv:6", "table row that cannot be read"),
+        ("words.tsv:7", "word times that cannot be read"),
+        ("words.tsv:8", "table row that cannot be read"),
         ("16b10Wb", "no word times (words.tsv)"),
         ("03a06Fa", "no word times (words.tsv)"),
         ("03a06Fa", "no transcript"),

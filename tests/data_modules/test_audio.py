@@ -140,6 +140,15 @@ def test_a_cut_flac(tmp_path: Path, share: float) -> None:
         load_audio(path)
 
 
+def test_a_cut_mp3_gives_fewer_samples_than_its_header_says(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp3"
+    soundfile.write(path, noise(40_000), SAMPLE_RATE)
+    assert len(load_audio(path)) == 40_000
+    path.write_bytes(path.read_bytes()[:4_000])
+    with pytest.raises(TruncatedMediaError, match=r"expected 40000 samples.*got \d+; copy"):
+        load_audio(path)
+
+
 @pytest.mark.parametrize("content", [b"hello", b"RIFF\0\0\0\0WAVE", b"RIFF", b"\0" * 500, b"fLaC"])
 def test_what_is_no_audio(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "clip.wav"

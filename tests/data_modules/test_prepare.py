@@ -156,8 +156,15 @@ def test_the_data_hash_is_of_content_and_not_of_place(release: Path, tmp_path: P
     above = prepare(IEMOCAP, release.parent, tmp_path / "b")
     assert here.utterances != above.utterances
     assert here.data_sha256 == above.data_sha256
-    tree.edit(tree.label_path(release, NAME), f"\t{NAME}\t", f"\t{NAME}\tfea ")
-    # "fea neu" is no label: the line is listed, and the data are other data
+    label = next(turn.label for turn in TURNS if turn.name == NAME)
+    path = tree.label_path(release, NAME)
+    tree.edit(path, f"\t{NAME}\t{label}", f"\t{NAME}\tfea")
+    assert prepare(IEMOCAP, release, tmp_path / "a").data_sha256 != here.data_sha256
+    tree.edit(path, f"\t{NAME}\tfea", f"\t{NAME}\t{label}")
+    assert prepare(IEMOCAP, release, tmp_path / "a").data_sha256 == here.data_sha256
+    clip = bytearray(tree.clip_path(release, NAME).read_bytes())
+    clip[-1] ^= 1
+    tree.clip_path(release, NAME).write_bytes(clip)
     assert prepare(IEMOCAP, release, tmp_path / "a").data_sha256 != here.data_sha256
 
 
@@ -205,6 +212,10 @@ def test_parts_of_one_file_are_clips_of_their_own(tmp_path: Path) -> None:
     assert [(e.id, e.reason) for e in prepared.exclusions] == [("beyond", "audio is cut short")]
     expected = content_hash(load_audio(tmp_path / "long.wav", 0.75, 2.0))
     assert prepared.media_facts(prepared.utterances[1]).content_sha256 == expected
+    # the file is as before, the part of it is another
+    moved = replace(parts[1], end_s=1.75)
+    again = prepare(corpus_of(parts[0], moved), tmp_path, tmp_path / "cache")
+    assert [facts.num_samples for facts in again.media.values()] == [12_000, 16_000]
 
 
 def test_text_without_audio_needs_no_media(tmp_path: Path) -> None:
@@ -259,6 +270,10 @@ def test_an_aligners_words_stay_while_text_and_audio_are_the_same(
     aligned = [replace(u, words=(*u.words, made)) for u in prepared.utterances]
     write_manifest(manifest_path("iemocap", tmp_path / "cache"), aligned)
     assert load_prepared(IEMOCAP, tmp_path / "cache").utterances == aligned
+    kept = prepare(IEMOCAP, release, tmp_path / "cache")
+    assert kept.utterances == aligned
+    # the same data as before: an aligner can make these times again
+    assert kept.data_sha256 == prepared.data_sha256
     other = "Ses01F_impro01_F000"
     tree.empty_transcript(release, NAME)
     tree.clip_path(release, other).write_bytes(tree.wav_bytes(np.arange(4000, dtype=np.int16)))

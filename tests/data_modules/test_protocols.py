@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -161,9 +161,12 @@ def test_speaker_folds_are_disjoint_and_test_everyone_once(
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_ravdess_folds_have_both_genders_everywhere() -> None:
+@pytest.mark.parametrize(
+    "women", [lambda actor: actor % 2, lambda actor: actor > 12], ids=["in turns", "in a row"]
+)
+def test_folds_have_both_genders_everywhere(women: Callable[[int], int]) -> None:
     utterances = [
-        Utterance(f"{actor}", "ravdess", speaker=f"{actor:02d}", gender="fm"[actor % 2])
+        Utterance(f"{actor}", "ravdess", speaker=f"{actor:02d}", gender="fm"[women(actor)])
         for actor in range(1, 25)
     ]
     for fold in make_folds(find_protocol("ravdess-speaker6"), utterances):
