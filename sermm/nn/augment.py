@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sermm.nn.masking import length_mask
+from sermm.nn.masking import clear_padding, length_mask
 
 
 class FrameAugment(nn.Module):
@@ -20,6 +20,8 @@ class FrameAugment(nn.Module):
         band_mask_share: Widest band mask as a share of the dimensions.
         noise: Standard deviation of white noise.
         gain: Standard deviation of one shift for all values of a clip.
+
+    Lengths stay as they are.
     """
 
     def __init__(
@@ -60,14 +62,13 @@ class FrameAugment(nn.Module):
             sizes = torch.full_like(lengths, frames.shape[2])
             hidden = _random_runs(sizes, self.band_mask_share, frames.shape[2])  # (B, D)
             frames = frames.masked_fill(hidden.unsqueeze(1), 0.0)
-        mask = length_mask(lengths, frames.shape[1])
-        return frames.masked_fill(~mask.unsqueeze(-1), 0.0)
+        return clear_padding(frames, length_mask(lengths, frames.shape[1]))
 
 
 def _random_runs(sizes: Tensor, share: float, width: int) -> Tensor:
     """One run of True for each row, at a random place, up to ``share`` of the row's size long."""
     device = sizes.device
-    longest = share * sizes
+    longest = torch.floor(share * sizes)
     run = torch.floor(torch.rand(len(sizes), device=device) * (longest + 1))
     start = torch.floor(torch.rand(len(sizes), device=device) * (sizes - run + 1))
     positions = torch.arange(width, device=device)

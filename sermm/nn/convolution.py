@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
-from sermm.nn.masking import length_mask
+from sermm.nn.masking import clear_padding, length_mask
 
 
 class FrameConvolutions(nn.Module):
@@ -21,6 +22,9 @@ class FrameConvolutions(nn.Module):
         num_layers: Blocks; 0 passes the frames through.
         kernel_size: Odd.
         dropout: After each block.
+
+    Raises:
+        ValueError: An even kernel, whose output would not be half as long, rounded up.
     """
 
     def __init__(
@@ -33,6 +37,8 @@ class FrameConvolutions(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         sizes = [input_size] + [channels] * num_layers
         self.convolutions = nn.ModuleList(
             nn.Conv1d(a, b, kernel_size, stride=2, padding=kernel_size // 2)
@@ -47,15 +53,14 @@ class FrameConvolutions(nn.Module):
         """Convolve.
 
         Args:
-            frames: ``(B, F, D)``.
+            frames: ``(B, F, D)``, any content in the padding.
             lengths: ``(B,)`` int64.
 
         Returns:
-            ``(B, ceil(F / rate), channels)`` and its lengths ``(B,)``.
+            ``(B, ceil(F / rate), channels)``, its padding meaningless, and its lengths ``(B,)``.
         """
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            mask = length_mask(lengths, frames.shape[1]).unsqueeze(-1)
-            frames = frames.masked_fill(~mask, 0.0)
+            frames = clear_padding(frames, length_mask(lengths, frames.shape[1]))
             frames = convolution(frames.transpose(1, 2)).transpose(1, 2)  # (B, ceil(F / 2), C)
             lengths = (lengths + 1) // 2
             frames = self.activation(norm(frames))
@@ -64,11 +69,11 @@ class FrameConvolutions(nn.Module):
     def scale_spans(self, spans: Tensor) -> Tensor:
         """Spans over input frames ``(..., 2)`` (end exclusive) as spans over output frames.
 
-        A span keeps every output frame that its first to last input frame falls on, so it is
-        never empty unless it was.
+        Output frame j stands for the input frames from ``j * rate`` to ``(j + 1) * rate``. A span
+        keeps every output frame that stands for one of its input frames, so it is empty exactly
+        where it was.
         """
-        start, end = spans[..., 0], spans[..., 1]
-        scaled = spans.clone()
-        scaled[..., 0] = start // self.rate
-        scaled[..., 1] = (end + self.rate - 1) // self.rate
-        return scaled
+        start, end = spans.unbind(-1)
+        scaled_start = start // self.rate
+        scaled_end = (end + self.rate - 1) // self.rate
+        return torch.stack([scaled_start, torch.where(start < end, scaled_end, scaled_start)], -1)

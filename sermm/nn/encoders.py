@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sermm.nn.augment import FrameAugment
 from sermm.nn.convolution import FrameConvolutions
-from sermm.nn.masking import length_mask
+from sermm.nn.masking import clear_padding, length_mask
 from sermm.nn.recurrent import BiGRU
 
 
@@ -34,8 +34,8 @@ class Standardize(nn.Module):
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """``(B, F, D)`` to ``(B, F, D)``."""
-        mask = length_mask(lengths, frames.shape[1]).unsqueeze(-1)
-        return ((frames - self.mean) / self.std).masked_fill(~mask, 0.0)
+        mask = length_mask(lengths, frames.shape[1])
+        return clear_padding((frames - self.mean) / self.std, mask)
 
 
 class SpeechEncoder(nn.Module):
@@ -46,7 +46,7 @@ class SpeechEncoder(nn.Module):
         augment: Changes of training frames.
         convolutions: Halvings of the frame rate, possibly none.
         recurrent: Over the remaining frames; None passes them on.
-        dropout: On what comes out of the convolutions.
+        dropout: On what goes into the recurrent layer.
     """
 
     def __init__(
@@ -80,8 +80,7 @@ class SpeechEncoder(nn.Module):
         frames, lengths = self.convolutions(frames, lengths)
         if self.recurrent is not None:
             frames = self.recurrent(self.dropout(frames), lengths)
-        mask = length_mask(lengths, frames.shape[1]).unsqueeze(-1)
-        return frames.masked_fill(~mask, 0.0), lengths
+        return clear_padding(frames, length_mask(lengths, frames.shape[1])), lengths
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,9 @@ class TextEncoder(nn.Module):
         self.output_size = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
         if frozen:
             model.requires_grad_(False)
+        # transformers loads models in evaluation mode, and Lightning keeps the mode it finds: a
+        # pretrained encoder would be fine-tuned without its dropout
+        self.train()
 
     def train(self, mode: bool = True) -> TextEncoder:
         """As ``nn.Module.train``, but a frozen encoder stays in evaluation."""
@@ -137,7 +139,7 @@ class TextEncoder(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             output = self.model(input_ids=input_ids, attention_mask=mask.long())
         states: Tensor = output.last_hidden_state
-        return states.masked_fill(~mask.unsqueeze(-1), 0.0)
+        return clear_padding(states, mask)
 
 
 class ClassificationHead(nn.Module):

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sermm.nn.masking import length_mask, masked_softmax
+from sermm.nn.masking import clear_padding, length_mask, masked_mean, masked_softmax
 
 
 def span_index(spans: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -37,7 +37,8 @@ class SpanPooling(nn.Module):
     """Mean and maximum of the frames in each piece's time span, and how they stand out.
 
     A word is stressed against its neighbours, not in absolute terms, so the same statistics minus
-    their mean over the words of the utterance are given as well.
+    their mean over the words of the utterance are given as well. A piece without frames says
+    nothing: it is zero and does not count in that mean.
 
     Args:
         input_size: D of the frames. The output has ``4 D``.
@@ -65,13 +66,14 @@ class SpanPooling(nn.Module):
         index = owner.unsqueeze(-1).expand_as(listed)
         sums = listed.new_zeros(size).scatter_add(0, index, listed)
         counts = (spans[..., 1] - spans[..., 0]).clamp(min=1).reshape(-1, 1)
-        peaks = listed.new_zeros(size).scatter_reduce(
-            0, index, listed, reduce="amax", include_self=False
-        )
+        # from minus infinity: zeros would take half of the gradient of a maximum that is zero,
+        # with include_self=False too
+        peaks = listed.new_full(size, -math.inf).scatter_reduce(0, index, listed, reduce="amax")
+        spoken = spans[..., 1] > spans[..., 0]  # (B, L)
         pooled = torch.cat([sums / counts, peaks], dim=-1).view(num_rows, num_pieces, -1)
-        words = word_mask.unsqueeze(-1).to(pooled.dtype)
-        typical = (pooled * words).sum(1, keepdim=True) / words.sum(1, keepdim=True).clamp(min=1)
-        return torch.cat([pooled, pooled - typical], dim=-1)  # (B, L, 4 D)
+        pooled = clear_padding(pooled, spoken)
+        typical = masked_mean(pooled, word_mask & spoken).unsqueeze(1)  # (B, 1, 2 D)
+        return torch.cat([pooled, clear_padding(pooled - typical, spoken)], dim=-1)  # (B, L, 4 D)
 
 
 class FrameAttention(nn.Module):
@@ -86,15 +88,18 @@ class FrameAttention(nn.Module):
     def __init__(self, *, query_size: int, key_size: int, hidden_size: int) -> None:
         super().__init__()
         self.query = nn.Linear(query_size, hidden_size)
-        self.key = nn.Linear(key_size, hidden_size)
+        # no bias: it would add the same to a piece's score of every frame, which softmax ignores
+        self.key = nn.Linear(key_size, hidden_size, bias=False)
         self.output_size = key_size
 
     def weights(self, tokens: Tensor, frames: Tensor, frame_lengths: Tensor) -> Tensor:
         """What each frame counts for each piece, ``(B, L, F)``; rows sum to one."""
-        scores = self.query(tokens) @ self.key(frames).transpose(1, 2)  # (B, L, F)
-        mask = length_mask(frame_lengths, frames.shape[1]).unsqueeze(1)
-        return masked_softmax(scores / math.sqrt(self.key.out_features), mask)
+        mask = length_mask(frame_lengths, frames.shape[1])
+        keys = self.key(clear_padding(frames, mask)).transpose(1, 2)  # (B, H, F)
+        scores = self.query(tokens) @ keys / math.sqrt(self.key.out_features)  # (B, L, F)
+        return masked_softmax(scores, mask.unsqueeze(1))
 
     def forward(self, tokens: Tensor, frames: Tensor, frame_lengths: Tensor) -> Tensor:
         """One speech vector for each piece: ``(B, L, D)``, ``(B, F, E)`` to ``(B, L, E)``."""
-        return self.weights(tokens, frames, frame_lengths) @ frames
+        mask = length_mask(frame_lengths, frames.shape[1])
+        return self.weights(tokens, frames, frame_lengths) @ clear_padding(frames, mask)

@@ -19,18 +19,28 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)
 
 
+def clear_padding(values: Tensor, mask: Tensor) -> Tensor:
+    """Zeros in the padding, whatever stood there, NaN included; no gradient reaches it.
+
+    Args:
+        values: ``(B, F, D)``.
+        mask: ``(B, F)`` bool, True where real.
+    """
+    return values.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over time of the real positions.
 
     Args:
-        values: ``(B, F, D)``.
+        values: ``(B, F, D)``, any content in the padding.
         mask: ``(B, F)`` bool; a row without any real position gives zeros.
 
     Returns:
         ``(B, D)``.
     """
-    weights = mask.unsqueeze(-1).to(values.dtype)
-    return (values * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    counts = mask.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1)
+    return clear_padding(values, mask).sum(dim=1) / counts
 
 
 def masked_std(values: Tensor, mask: Tensor, floor: float = 1e-5) -> Tensor:
@@ -38,6 +48,7 @@ def masked_std(values: Tensor, mask: Tensor, floor: float = 1e-5) -> Tensor:
 
     ``floor`` is added to the variance, since the root has no slope at zero (one-frame clips).
     """
+    values = clear_padding(values, mask)
     mean = masked_mean(values, mask)
     variance = masked_mean((values - mean.unsqueeze(1)) ** 2, mask)
     return torch.sqrt(variance + floor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sermm.nn.masking import masked_mean, masked_softmax, masked_std
+from sermm.nn.masking import clear_padding, masked_mean, masked_softmax, masked_std
 
 
 class MeanPooling(nn.Module):
@@ -47,10 +47,11 @@ class AttentionPooling(nn.Module):
 
     def weights(self, values: Tensor, mask: Tensor) -> Tensor:
         """What each position counts, ``(B, F)``, zero in the padding."""
-        return masked_softmax(self.score(values).squeeze(-1), mask)
+        return masked_softmax(self.score(clear_padding(values, mask)).squeeze(-1), mask)
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """Pool."""
+        values = clear_padding(values, mask)
         return torch.einsum("bf,bfd->bd", self.weights(values, mask), values)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sermm.nn.masking import clear_padding, length_mask
+
 
 def reverse_by_length(values: Tensor, lengths: Tensor) -> Tensor:
     """Reverse the real part of each row in time and leave the padding where it is.
@@ -56,6 +58,8 @@ class BiGRU(nn.Module):
         Returns:
             ``(B, F, 2 * hidden_size)``; positions past a row's length are meaningless.
         """
+        # the forward direction computes on through the padding, where NaN would spoil gradients
+        values = clear_padding(values, length_mask(lengths, values.shape[1]))
         for index, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             if index:
                 values = self.dropout(values)
