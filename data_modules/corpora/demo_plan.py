@@ -120,7 +120,7 @@ def plan_speaker(speaker: Speaker, *, seed: int, num_utterances: int) -> list[De
     Kinds, classes and their pairs are balanced as evenly as the number allows.
     """
     texts, voices, order = (
-        random.Random(f"demo {seed} {speaker.name} {stream}")  # noqa: S311 - data, not secrets
+        random.Random(f"demo {seed} {speaker.name} {stream}")
         for stream in ("text", "voice", "order")
     )
     kinds: tuple[Kind, ...] = ("plain", "contrast")

@@ -107,7 +107,13 @@ def contrast_sentence(rng: random.Random, valence: Valence) -> Sentence:
 
 
 def _compose(rng: random.Random, evaluations: list[str], stressed: int | None) -> Sentence:
-    """``I thought the room was lovely, the food splendid.``"""
+    """Join one clause for each evaluation: ``I thought the room was lovely, the food splendid.``.
+
+    Args:
+        rng: Of the sentences.
+        evaluations: Judging words, in order.
+        stressed: Which of them is stressed, None for none.
+    """
     determiner, verb = rng.choice(_DETERMINERS), rng.choice(_VERBS)
     words = rng.choice(_OPENINGS).split()
     positions = []

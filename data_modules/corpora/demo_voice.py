@@ -13,6 +13,7 @@ import sys
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ _FRAME = SAMPLE_RATE // 100
 """Samples of a frame of a .wdseg file."""
 _PAUSE_FRAMES = 3
 """Shorter silences belong to the word before."""
+_FULL_SCALE = 32767 / 32768
+_LIMITER = 0.95
+"""Near full scale espeak-ng turns itself down, which would flatten the stressed word."""
 
 Samples = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -116,7 +120,7 @@ class Voice:
             delivery: How to speak.
 
         Raises:
-            ValueError: The library did not give one time for each word.
+            ValueError: The library did not give one time for each word, or it clips.
         """
         self._chunks.clear()
         self._events.clear()
@@ -139,8 +143,10 @@ class Voice:
                 f"espeak-ng timed words of {lengths} letters in {' '.join(tokens)!r} "
                 f"(status {status})"
             )
-        starts = tuple(start for _, start in self._events)
-        return Spoken(np.concatenate(self._chunks), self.rate, starts)
+        samples = np.concatenate(self._chunks)
+        if np.abs(samples).max() > _LIMITER:
+            raise ValueError(f"espeak-ng clips in {' '.join(tokens)!r}")
+        return Spoken(samples, self.rate, tuple(start for _, start in self._events))
 
 
 def _markup(tokens: Sequence[str], stressed: int | None) -> str:
@@ -164,13 +170,13 @@ def word_frames(spoken: Spoken) -> list[tuple[int, int]]:
     """
     bounds = [*spoken.starts, len(spoken.samples)]
     ends = []
-    for start, following in zip(bounds, bounds[1:], strict=False):
+    for start, following in pairwise(bounds):
         sound = np.flatnonzero(spoken.samples[start:following])
         ends.append(start + int(sound[-1]) + 1 if len(sound) else following)
     per_frame = spoken.rate / 100
     frames = [round(bound / per_frame) for bound in bounds]
     spans = []
-    for first, following, end in zip(frames, frames[1:], ends, strict=False):
+    for (first, following), end in zip(pairwise(frames), ends, strict=True):
         last = round(end / per_frame)
         spans.append((first, following if following - last < _PAUSE_FRAMES else last))
     return spans
@@ -217,10 +223,10 @@ def record(spoken: Spoken, delivery: Delivery) -> tuple[np.ndarray[Any, Any], in
     )
     recording = noise * level * 10 ** (-delivery.snr_db / 20)
     recording[lead * _FRAME :][: len(speech)] += speech
-    recording *= 32768 * 10 ** (delivery.gain_db / 20)
-    if np.abs(recording).max() > 32767:
+    recording *= 10 ** (delivery.gain_db / 20)
+    if np.abs(recording).max() >= _FULL_SCALE:
         raise ValueError("the recording clips")
-    return np.rint(recording).astype("<i2"), lead
+    return np.rint(recording * 32768).astype("<i2"), lead
 
 
 def write_wav(path: Path, samples: np.ndarray[Any, Any]) -> None:
@@ -240,7 +246,7 @@ def format_wdseg(words: Sequence[str], spans: Sequence[tuple[int, int]], num_fra
         spans: First frame of each word and the frame after its last, in the clip.
         num_frames: Length of the clip.
     """
-    rows = []
+    rows: list[tuple[int, int, str]] = []
     done = 0
     for word, (start, end) in zip(words, spans, strict=True):
         if start > done:
@@ -250,7 +256,8 @@ def format_wdseg(words: Sequence[str], spans: Sequence[tuple[int, int]], num_fra
     rows.append((done, num_frames, "</s>"))
     # no recogniser scored these times: the scores are zero
     lines = [f"\t{start:5d} {end - 1:5d} {0:10d} {word}\n" for start, end, word in rows]
-    return f"\t{'SFrm':>5} {'EFrm':>5} {'SegAScr':>10} Word\n{''.join(lines)} Total score: {0:11d}\n"
+    header = f"\t{'SFrm':>5} {'EFrm':>5} {'SegAScr':>10} Word\n"
+    return "".join((header, *lines, f" Total score: {0:11d}\n"))
 
 
 def main(jobs: Path) -> None:
