@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from data_modules.align import align_corpus
+from data_modules.align import AlignmentReport, align_corpus, check_alignment
+from data_modules.aligners import ALIGNERS, Waveform
+from data_modules.alignment import UNIFORM
+from data_modules.audio import load_audio
 from data_modules.check import CheckResult, check, refuse_failures
 from data_modules.check.result import Needs
 from data_modules.corpora import find_corpus
+from data_modules.errors import first_ids
 from data_modules.labels import find_scheme
 from data_modules.manifest import Utterance
 from data_modules.prepare import Prepared, load_prepared, prepare
@@ -24,9 +29,6 @@ from data_modules.selection import Selection, data_sha256, select
 from sermm.config import Config, needs_speech, needs_text, needs_word_times
 from sermm.inputs import check_inputs, corpus_root
 from sermm.terminal import console, progress_bar
-
-# Sources of word times that take a program and time; the others are in the manifest or made up.
-ALIGNER_PROGRAMS = ("pocketsphinx",)
 
 
 def make_ready(config: Config) -> Prepared:
@@ -103,8 +105,10 @@ def align_missing(config: Config, prepared: Prepared) -> Prepared:
     sources: list[str] = []
     for source in config.data.aligners:
         sources.append(source)
-        if source in ALIGNER_PROGRAMS:
+        if source in ALIGNERS and source != UNIFORM:
             prepared = align_with(prepared, source, unless=sources[:-1])
+    selection = make_selection(config, prepared)
+    check_alignment(selection.utterances.values(), config.data.aligners)
     return prepared
 
 
@@ -113,28 +117,55 @@ def align_with(
 ) -> Prepared:
     """Add an aligner's word times to the manifest and say how it went.
 
+    What is done is written every now and then, so a second call goes on after an interruption.
+
     Args:
         prepared: The corpus.
         aligner: A program of ``aligners.py``.
         unless: Utterances with words from one of these sources are left alone.
         workers: Processes; None for all cores.
     """
-    from data_modules.audio import load_audio
-
     todo = [u for u in prepared.utterances if not any(u.words_from(source) for source in unless)]
 
-    def load(utterance: Utterance):  # type: ignore[no-untyped-def]
-        return load_audio(prepared.audio_path(utterance), utterance.start_s, utterance.end_s)
+    def merge(aligned: list[Utterance]) -> Prepared:
+        by_id = {utterance.id: utterance for utterance in aligned}
+        merged = replace(prepared, utterances=[by_id.get(u.id, u) for u in prepared.utterances])
+        if merged.utterances != prepared.utterances:
+            write_prepared(merged)
+        return merged
 
     with progress_bar(f"timing words with {aligner}") as on_progress:
         aligned, report = align_corpus(
-            todo, aligner, load, workers=workers or os.cpu_count() or 1, on_progress=on_progress
+            todo,
+            aligner,
+            partial(_load, prepared.root),
+            workers=workers or os.cpu_count() or 1,
+            on_progress=on_progress,
+            save=merge,
         )
-    by_id = {utterance.id: utterance for utterance in aligned}
-    changed = replace(prepared, utterances=[by_id.get(u.id, u) for u in prepared.utterances])
-    if changed.utterances != prepared.utterances:
-        write_prepared(changed)
-    return changed
+    merged = merge(aligned)
+    if report.num_aligned or report.failed:
+        _print_alignment(report)
+    return merged
+
+
+def _load(root: Path, utterance: Utterance) -> Waveform:
+    assert utterance.audio is not None
+    return load_audio(root / utterance.audio, utterance.start_s, utterance.end_s)
+
+
+def _print_alignment(report: AlignmentReport) -> None:
+    total = sum(report.num_words.values())
+    shares = ", ".join(f"{n} {source} ({n / total:.1%})" for source, n in report.num_words.items())
+    console.print(f"word times: {shares or 'none'} in {report.num_aligned} utterances")
+    for what, names in (
+        (f"{report.source} did not find the words of", report.failed),
+        ("no audio for", report.without_audio),
+        ("no words in", report.without_words),
+    ):
+        if names:
+            told = f"{what} {len(names)} utterances: {first_ids(names)}"
+            console.print(told, style="yellow", markup=False)
 
 
 def make_selection(config: Config, prepared: Prepared) -> Selection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def build_logger(config: Config, folder: Path) -> Any:
 
     id_file = folder / _RUN_ID_FILE
     resumed = id_file.is_file()
-    run_id = id_file.read_text().strip() if resumed else wandb.util.generate_id()
+    run_id = id_file.read_text().strip() if resumed else secrets.token_hex(4)
     if not resumed:
         write_atomically(id_file, lambda stream: _write(stream, run_id))
     return WandbLogger(
@@ -121,4 +122,4 @@ def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float
 def close(logger: Any, *, failed: bool = False) -> None:
     """End the W&B run, so that its file is complete before the process goes on."""
     if logger:
-        logger.experiment.finish(exit_code=int(failed), quiet=True)
+        logger.experiment.finish(exit_code=int(failed))

@@ -178,6 +178,6 @@ def train(
     chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     return TrainingResult(
         best_epoch=int(chosen["epoch"]),
-        val_ua=float(best.best_model_score or 0.0),
+        val_ua=round(float(best.best_model_score or 0.0), 6),
         predictions=task.predictions(),
     )
