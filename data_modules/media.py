@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO
 
@@ -143,8 +143,11 @@ def read_media(path: Path) -> dict[str, MediaFacts]:
 def write_media(path: Path, facts: Iterable[MediaFacts]) -> None:
     """Write facts whole or not at all."""
 
+    names = [field.name for field in fields(MediaFacts)]
+
     def write(stream: IO[str]) -> None:
         for fact in facts:
-            stream.write(json.dumps(asdict(fact), ensure_ascii=False) + "\n")
+            record = {name: getattr(fact, name) for name in names}
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     write_atomically(path, write)
