@@ -142,7 +142,6 @@ def read_media(path: Path) -> dict[str, MediaFacts]:
 
 def write_media(path: Path, facts: Iterable[MediaFacts]) -> None:
     """Write facts whole or not at all."""
-
     names = [field.name for field in fields(MediaFacts)]
 
     def write(stream: IO[str]) -> None:
