@@ -185,7 +185,8 @@ class LowLevelDescriptors(HandcraftedUpstream):
         f0_max_hz: Highest pitch looked for.
 
     Raises:
-        ConfigError: The spectrum is too coarse for its lowest band (half a kilohertz).
+        ConfigError: The spectrum is too coarse for its lowest band (half a kilohertz), or the range
+            of pitches is empty or not that of a voice.
     """
 
     name = "lld"
@@ -207,6 +208,13 @@ class LowLevelDescriptors(HandcraftedUpstream):
                 expected="at least 4.1 ms for lld",
                 got=f"{window_ms:g}",
                 fix="choose a longer window",
+            )
+        if not 20 <= f0_min_hz < f0_max_hz <= 2000:
+            raise ConfigError(
+                "model.speech.f0_min_hz",
+                expected="20 <= f0_min_hz < f0_max_hz <= 2000",
+                got=f"{f0_min_hz:g} and {f0_max_hz:g}",
+                fix="choose another range of pitches",
             )
         self.f0_min_hz = f0_min_hz
         self.f0_max_hz = f0_max_hz

@@ -96,7 +96,7 @@ def _candidates(
     # of peaks of equal height, that of the shortest lag is the pitch and the rest its octaves
     strength = height - _OCTAVE_COST * torch.log2(f0_min_hz * lags / SAMPLE_RATE)
     strength = strength.masked_fill(~is_peak, -torch.inf)
-    best, at = strength.topk(_CANDIDATES, dim=1)  # (F, K)
+    best, at = strength.topk(min(_CANDIDATES, strength.shape[1]), dim=1)  # (F, K)
     f0_hz = (SAMPLE_RATE / lags.gather(1, at)).masked_fill(best.isinf(), 1.0)
 
     loudness = centred.abs().amax(dim=1) / loudest.clamp(min=1e-12)
@@ -112,7 +112,9 @@ def _candidates(
 
 def _autocorrelation(frames: Tensor, num_lags: int) -> Tensor:
     """``(F, window)`` to ``(F, num_lags)``, lag 0 is 1; a frame of zeros gives zeros."""
-    size = 1 << (frames.shape[1] + num_lags - 1).bit_length()  # linear, not circular
+    linear = frames.shape[1] + num_lags  # a shorter transform would wrap the far lags around
+    # of the lengths that transform fast, the least: up to half of the work of the power of two
+    size = min(odd << ceil(log2(linear / odd)) for odd in (1, 3, 9))
     spectrum = torch.view_as_real(torch.fft.rfft(frames, n=size))
     correlation: Tensor = torch.fft.irfft(spectrum.square().sum(dim=-1), n=size)[:, :num_lags]
     return correlation / correlation[:, :1].clamp(min=1e-20)
@@ -137,7 +139,7 @@ def _cheapest_path(f0_hz: Tensor, strength: Tensor, *, frames_per_10_ms: float) 
     for at in range(num_frames - 1):
         reached = total[:, None] - costs[at]
         origins[at] = reached.argmax(axis=0)
-        total = reached.max(axis=0) + gains[at + 1]
+        total = np.maximum.reduce(reached) + gains[at + 1]
     path = np.empty(num_frames, dtype=np.int64)
     path[-1] = total.argmax()
     for at in range(num_frames - 2, -1, -1):

@@ -220,6 +220,8 @@ def test_stored_features_stay_true(name: str) -> None:
         ("logmel", {"num_bands": 300}, "num_bands: expected bands .* got 300, of which .* none"),
         ("mfcc", {"num_ceps": 65}, r"num_ceps: expected at most model.speech.num_bands \(64\)"),
         ("lld", {"window_ms": 4, "hop_ms": 4}, "window_ms: expected at least 4.1 ms for lld"),
+        ("lld", {"f0_min_hz": 700}, "f0_min_hz: expected 20 <= .* got 700 and 600"),
+        ("logmel_lld", {"f0_max_hz": 9000}, "f0_min_hz: expected 20 <= .* got 60 and 9000"),
     ],
 )
 def test_wrong_options_name_the_key(name: str, options: dict[str, float], match: str) -> None:
