@@ -207,6 +207,10 @@ class Tokenizer:
         """Ids of pad, unk, cls, sep and mask, as far as there are such."""
         return dict(self._special_ids)
 
+    def tokens(self, input_ids: Sequence[int]) -> list[str]:
+        """The pieces as the vocabulary spells them, for pictures."""
+        return [self._backend.id_to_token(number) or "" for number in input_ids]
+
     def encode(
         self, words: Sequence[str], *, max_pieces: int | None = None, where: str = "transcript"
     ) -> WordPieces:

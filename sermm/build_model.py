@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from data_modules.text import Tokenizer
 from torch import Tensor, nn
 
 from data_modules.errors import ModelError
+from data_modules.text import Tokenizer
 from sermm.compose import from_dict
 from sermm.config import Config, ModelConfig, to_dict
 from sermm.nn.augment import FrameAugment
@@ -28,7 +28,7 @@ from sermm.nn.encoders import (
     TextEncoder,
 )
 from sermm.nn.fusion import FrameAttention, SpanPooling
-from sermm.nn.pooling import POOLINGS
+from sermm.nn.pooling import POOLINGS, Pooling
 from sermm.nn.recurrent import BiGRU
 from sermm.optim import OptimizerOptions
 from sermm.tasks.acoustic import AcousticTask, LinearTask
@@ -182,7 +182,7 @@ def build_task(
     optimizer = build_optimizer_options(config)
     num_classes = len(facts.class_names)
 
-    def build_pooling(input_size: int) -> nn.Module:
+    def build_pooling(input_size: int) -> Pooling:
         return POOLINGS[model.pooling](input_size=input_size)
 
     def build_head(input_size: int) -> ClassificationHead:
@@ -207,7 +207,7 @@ def build_task(
         return AcousticTask(
             encoder=encoder,
             pooling=pooling,
-            head=build_head(int(pooling.output_size)),
+            head=build_head(pooling.output_size),
             objective=objective,
             optimizer=optimizer,
         )
@@ -217,7 +217,7 @@ def build_task(
         return TextTask(
             encoder=text,
             pooling=pooling,
-            head=build_head(int(pooling.output_size)),
+            head=build_head(pooling.output_size),
             objective=objective,
             optimizer=optimizer,
         )
@@ -230,7 +230,7 @@ def build_task(
             speech_pooling=speech_pooling,
             text=text,
             text_pooling=text_pooling,
-            head=build_head(int(speech_pooling.output_size) + int(text_pooling.output_size)),
+            head=build_head(speech_pooling.output_size + text_pooling.output_size),
             objective=objective,
             optimizer=optimizer,
         )
@@ -254,7 +254,7 @@ def build_task(
         aligner=aligner,
         recurrent=recurrent,
         pooling=pooling,
-        head=build_head(int(pooling.output_size)),
+        head=build_head(pooling.output_size),
         dropout=model.dropout,
         objective=objective,
         optimizer=optimizer,

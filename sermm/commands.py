@@ -27,7 +27,9 @@ def prepare_corpus(name: str, root: Path, cache: Path) -> None:
     with progress_bar(f"reading {corpus.name}") as on_progress:
         prepared = prepare(corpus, root, cache, on_progress=on_progress)
     console.print(counts_table(prepared))
-    console.print(exclusions_table(prepared))
+    listed = exclusions_table(prepared)
+    if listed is not None:
+        console.print(listed)
     _print_checks(prepared)
 
 
@@ -129,16 +131,14 @@ def _report(folder: Path, keys: Sequence[RunKey], num_folds: int | None) -> None
 def report_experiments(names: Sequence[str], runs: Path) -> None:
     """Write the reports of experiments again and print their tables."""
     from sermm.results import find_runs
-    from sermm.summary import FILE_NAME, read_summary
+    from sermm.summary import FILE_NAME, planned_runs, read_summary
 
     for name in names:
         folder = _existing(runs / name)
-        keys = find_runs(folder)
-        if (folder / FILE_NAME).is_file():
-            # the plan knows of runs that are missing; the folder knows of those that came since
-            planned = [RunKey(**key) for key in read_summary(folder)["expected"]]
-            keys = [*planned, *(key for key in keys if key not in planned)]
-        _report(folder, keys, None)
+        known = (folder / FILE_NAME).is_file()
+        # the plan knows of runs that are missing; without one, what is there is the plan
+        keys = planned_runs(folder) if known else find_runs(folder)
+        _report(folder, keys, read_summary(folder)["num_folds"] if known else None)
 
 
 def compare_experiments(first: str, second: str, runs: Path) -> None:

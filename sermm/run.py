@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from data_modules.atomic import write_atomically, write_json
@@ -20,14 +22,17 @@ from data_modules.selection import Selection
 from sermm.build_data import RunData, build_data
 from sermm.build_model import build_task, checkpoint_record
 from sermm.config import Config, fingerprint, to_yaml
+from sermm.example import write_example
 from sermm.metrics import class_metrics, confusion_matrix
-from sermm.predictions import write_predictions
+from sermm.predictions import read_predictions, write_predictions
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import environment, is_done, run_folder
 from sermm.stages import failed_checks, hash_of_data, make_selection
 from sermm.terminal import console
 from sermm.tracking import build_logger, close, log_results
 from sermm.train import TrainingOptions, TrainingResult, train
+
+IntArray = npt.NDArray[np.int64]
 
 
 def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
@@ -67,14 +72,22 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
             record=checkpoint_record(config, data.facts),
             logger=logger,
         )
-        metrics = _write_results(
-            config, prepared, selection, data, result, sha256, time.monotonic() - started
+        confusion = _write_predictions(config, selection, data, result)
+        write_example(
+            folder,
+            prepared=prepared,
+            data=data,
+            task=task,
+            predictions=read_predictions(folder / "predictions.csv"),
         )
+        metrics = _run_metrics(config, prepared, selection, data, result, confusion)
         log_results(logger, folder / "predictions.csv", metrics.metrics)
     except BaseException:
         close(logger, failed=True)
         raise
     close(logger)
+    metrics = replace(metrics, data_sha256=sha256, seconds=round(time.monotonic() - started, 3))
+    write_run_metrics(folder / "metrics.json", metrics)
     return metrics
 
 
@@ -98,17 +111,12 @@ def _options(config: Config) -> TrainingOptions:
     )
 
 
-def _write_results(
-    config: Config,
-    prepared: Prepared,
-    selection: Selection,
-    data: RunData,
-    result: TrainingResult,
-    data_sha256: str,
-    seconds: float,
-) -> RunMetrics:
+def _write_predictions(
+    config: Config, selection: Selection, data: RunData, result: TrainingResult
+) -> IntArray:
+    """Write ``predictions.csv``; returns the confusion matrix ``(C, C)``."""
     predictions = result.predictions
-    ids, classes = predictions.utterance_ids, list(data.facts.class_names)
+    ids = predictions.utterance_ids
     if sorted(ids) != sorted(data.fold.test):
         lost = sorted(set(data.fold.test) - set(ids))
         raise RunFailedError(
@@ -118,43 +126,53 @@ def _write_results(
             fix="run it again with trainer.devices=1 and report this",
         )
     labels = predictions.targets.numpy()
-    probabilities = predictions.probabilities.numpy().astype(np.float32)
+    probabilities = predictions.probabilities.numpy()
     predicted = probabilities.argmax(axis=1)
-    folder = run_folder(config)
     write_predictions(
-        folder / "predictions.csv",
+        run_folder(config) / "predictions.csv",
         ids,
         [selection.utterances[name].speaker for name in ids],
         labels,
         predicted,
         probabilities,
-        classes,
+        data.facts.class_names,
     )
+    return confusion_matrix(labels, predicted, len(data.facts.class_names))
+
+
+def _run_metrics(
+    config: Config,
+    prepared: Prepared,
+    selection: Selection,
+    data: RunData,
+    result: TrainingResult,
+    confusion: IntArray,
+) -> RunMetrics:
+    """What ``metrics.json`` says, except for what is known last."""
     reasons = Counter(exclusion.reason for exclusion in selection.exclusions)
-    metrics = RunMetrics(
+    classes = data.facts.class_names
+    return RunMetrics(
         fold=config.fold,
         seed=config.seed,
         size=config.size,
-        metrics=class_metrics(confusion_matrix(labels, predicted, len(classes))),
+        metrics=class_metrics(confusion),
         num_train=len(data.fold.train),
         num_val=len(data.fold.val),
         num_test=len(data.fold.test),
-        seconds=round(seconds, 3),
+        seconds=0.0,
         best_epoch=result.best_epoch,
         val={"ua": result.val_ua},
         train_counts=dict(zip(classes, data.facts.train_counts, strict=True)),
         classes=classes,
         protocol=selection.protocol.name,
         leak=selection.protocol.leak,
-        excluded=Excluded(sum(reasons.values()), dict(reasons)),
+        excluded=Excluded(reasons.total(), dict(reasons)),
         alignment=data.word_shares,
-        data_sha256=data_sha256,
+        data_sha256="",
         fingerprint=fingerprint(config),
         protocol_description=selection.protocol.description,
         notes=_notes(config, prepared),
     )
-    write_run_metrics(folder / "metrics.json", metrics)
-    return metrics
 
 
 def _notes(config: Config, prepared: Prepared) -> list[str]:

@@ -129,10 +129,11 @@ def align_with(
 
     def merge(aligned: list[Utterance]) -> Prepared:
         by_id = {utterance.id: utterance for utterance in aligned}
-        merged = replace(prepared, utterances=[by_id.get(u.id, u) for u in prepared.utterances])
+        return replace(prepared, utterances=[by_id.get(u.id, u) for u in prepared.utterances])
+
+    def save(merged: Prepared) -> None:
         if merged.utterances != prepared.utterances:
             write_prepared(merged)
-        return merged
 
     with progress_bar(f"timing words with {aligner}") as on_progress:
         aligned, report = align_corpus(
@@ -141,9 +142,10 @@ def align_with(
             partial(_load, prepared.root),
             workers=workers or os.cpu_count() or 1,
             on_progress=on_progress,
-            save=merge,
+            save=lambda done: save(merge(done)),
         )
     merged = merge(aligned)
+    save(merged)
     if report.num_aligned or report.failed:
         _print_alignment(report)
     return merged

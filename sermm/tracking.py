@@ -99,7 +99,8 @@ def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float
     for name, value in metrics.items():
         run.summary[f"test/{name}"] = value
     found = read_predictions(predictions_file)
-    columns = ["utterance_id", "speaker", "label", "predicted", *(f"p_{c}" for c in found.classes)]
+    columns: list[str | int] = ["utterance_id", "speaker", "label", "predicted"]
+    columns += [f"p_{name}" for name in found.classes]
     rows = zip(
         found.ids, found.speakers, found.labels, found.predicted, found.probabilities, strict=True
     )

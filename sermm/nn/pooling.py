@@ -55,6 +55,8 @@ class AttentionPooling(nn.Module):
         return torch.einsum("bf,bfd->bd", self.weights(values, mask), values)
 
 
+Pooling = MeanPooling | MeanStdPooling | AttentionPooling
+
 POOLINGS: dict[str, type[MeanPooling] | type[MeanStdPooling] | type[AttentionPooling]] = {
     "mean": MeanPooling,
     "mean_std": MeanStdPooling,

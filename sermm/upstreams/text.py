@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from data_modules.text import Tokenizer
 from torch import nn
 
 from data_modules.errors import ModelError
+from data_modules.text import Tokenizer
 
 # Heads that a checkpoint may lack: nothing here reads them.
 _UNUSED = ("pooler.", "cls.", "lm_head.", "classifier.")
@@ -41,7 +41,7 @@ def build_text_model(config: dict[str, Any]) -> nn.Module:
     from transformers import AutoConfig, AutoModel
 
     settings = dict(config)
-    model = AutoModel.from_config(
+    model = AutoModel.from_config(  # type: ignore[no-untyped-call]
         AutoConfig.for_model(settings.pop("model_type"), **settings), dtype=torch.float32
     )
     return _without_pooler(model)
