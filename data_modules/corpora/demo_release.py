@@ -14,7 +14,7 @@ import tempfile
 import wave
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Lock
@@ -76,7 +76,7 @@ def write_release(
             for speaker in SPEAKERS
         ]
         try:
-            for future in spoken:
+            for future in as_completed(spoken):
                 future.result()
         except BaseException:
             # Ctrl-C or a failed speaker: leave no process behind that writes into a folder to be

@@ -138,6 +138,21 @@ def test_word_times_find_the_stressed_word(corpus: Path) -> None:
     assert found >= 0.95 * len(rows)
 
 
+def test_word_times_leave_out_the_noise_around_the_speech(corpus: Path) -> None:
+    margins, speech = [], []
+    for utterance in iemocap.read(corpus).utterances:
+        samples, rate = soundfile.read(corpus / str(utterance.audio))
+        start, end = utterance.words[0].start_s, utterance.words[-1].end_s
+        assert start >= 0.05
+        assert end <= len(samples) / rate - 0.05
+        margins += [samples[: int(start * rate)].std(), samples[int(end * rate) :].std()]
+        speech.append(samples[int(start * rate) : int(end * rate)].std())
+    # the noise lies 10 to 20 dB below the speech
+    for lead, tail, level in zip(margins[::2], margins[1::2], speech, strict=True):
+        assert lead < 0.5 * level
+        assert tail < 0.5 * level
+
+
 def test_the_same_bytes_again_with_one_process_at_a_time(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,13 +286,17 @@ def test_a_failing_speaker_is_named_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == [".demo.lock"]
 
 
-def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_stops_all_speakers_and_leaves_nothing(tmp_path: Path) -> None:
+    steps: list[int] = []
+
     def interrupt(done: int, total: int) -> None:
+        steps.append(done)
         if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_demo(tmp_path / "demo", utterances_per_speaker=NUMBER, on_progress=interrupt)
+        make_demo(tmp_path / "demo", utterances_per_speaker=100, on_progress=interrupt)
+    assert len(steps) < 60
     assert [path.name for path in tmp_path.iterdir()] == [".demo.lock"]
 
 

@@ -124,6 +124,24 @@ def test_arousal_stands_in_the_voice_alone() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
+def test_order_stress_and_words_are_drawn_evenly(seed: int) -> None:
+    """Each count against its expectation; five standard deviations of a binomial."""
+    contrasts = [turn.sentence for turn in plan(seed) if turn.kind == "contrast"]
+    orders = Counter("".join(valence[0] for valence in valences(s)) for s in contrasts)
+    assert len(orders) == 6
+    positions = Counter(s.evaluations.index(s.stressed) for s in contrasts if s.stressed)
+    assert len(positions) == 4
+    judging = Counter(s.words[i] for s in contrasts for i in s.evaluations)
+    plain = [turn.sentence for turn in plan(seed) if turn.kind == "plain"]
+    alone = Counter(s.words[i] for s in plain for i in s.evaluations)
+    stressed = Counter(s.words[s.stressed] for s in contrasts if s.stressed)
+    assert set(judging) == set(stressed) == set(alone) == set(VALENCE_OF)
+    for counts in (orders, positions, judging, stressed, alone):
+        expected = sum(counts.values()) / len(counts)
+        assert all(abs(count - expected) < 5 * np.sqrt(expected) for count in counts.values())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_every_word_of_a_session_occurs_in_any_three_others(seed: int) -> None:
     turns = plan(seed)
     words = {

@@ -45,6 +45,16 @@ def test_resampling_removes_what_does_not(frequency: float) -> None:
     assert np.abs(demo_voice.resample(tone(frequency, RATE), RATE)).max() < 1e-4
 
 
+def test_resampling_rings_for_no_more_than_a_frame() -> None:
+    click = np.zeros(RATE)
+    click[RATE // 2] = 1
+    heard = np.abs(demo_voice.resample(click, RATE))
+    assert heard[8000 - 5 : 8000 + 5].max() > 0.5
+    # a cut without a fade would still ring with 0.002 of the click
+    assert heard[: 8000 - 160].max() < 2e-4
+    assert heard[8000 + 160 :].max() < 2e-4
+
+
 def test_a_word_ends_with_its_sound() -> None:
     samples = np.zeros(RATE)
     # sound in 0-0.2, 0.5-0.7 and 0.71-0.9 s: a pause, then a gap that is too short for one
