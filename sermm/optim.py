@@ -17,7 +17,7 @@ class OptimizerOptions:
         lr: Learning rate.
         pretrained_lr: Learning rate of parameters that came with pretrained weights.
         weight_decay: Decoupled; matrices only.
-        warmup_share: Share of all steps over which the rate grows from zero.
+        warmup_share: Share of all updates over which the rates grow.
     """
 
     lr: float
@@ -52,7 +52,18 @@ def parameter_groups(
 def build_optimizer(
     module: nn.Module, pretrained: nn.Module | None, options: OptimizerOptions, num_steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW with linear warm-up and a cosine to zero over ``num_steps`` updates."""
+    """AdamW with linear warm-up and a cosine to zero.
+
+    Args:
+        module: The whole model.
+        pretrained: The part of it with a learning rate of its own, if any.
+        options: Rates and schedule.
+        num_steps: Updates of the whole run. Of W warm-up updates, update k from 0 has (k + 1) / W
+            of the full rate; the rest follow half a cosine that reaches zero after the last.
+
+    Returns:
+        The optimiser, and its schedule to be stepped after each update.
+    """
     optimizer = torch.optim.AdamW(parameter_groups(module, pretrained, options))
     warmup = max(1, round(options.warmup_share * num_steps))
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import lightning as L
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from data_modules.batch import Batch
+from data_modules.errors import RunFailedError, first_ids
 from sermm.metrics import ua, wa
 from sermm.optim import OptimizerOptions, build_optimizer
 
@@ -71,9 +72,8 @@ class EmotionTask(L.LightningModule):
             label_smoothing=objective.label_smoothing,
         )
         # summed over ranks by torchmetrics: UA of the sum, never a mean of UAs
-        self.confusions = MetricCollection(
-            {"val": MulticlassConfusionMatrix(num_classes, validate_args=False)}
-        )
+        self.val_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+        self.val_loss = MeanMetric()
         self._predicted: list[tuple[list[str], Tensor, Tensor]] = []
 
     def forward(self, batch: Batch) -> Tensor:
@@ -85,28 +85,29 @@ class EmotionTask(L.LightningModule):
         return None
 
     def shared_step(self, batch: Batch, stage: Stage) -> Tensor:
-        """Score a batch, log its loss, keep what the stage needs; returns the loss."""
+        """Score a batch and keep what the stage needs; returns the loss.
+
+        Raises:
+            RunFailedError: The loss is not finite.
+        """
         logits = self(batch)
         loss: Tensor = self.loss(logits, batch.targets)
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"{stage} loss is {loss.item()} for utterances {', '.join(batch.utterance_ids)}"
-            )
-        if stage != "test":
-            self.log(
-                f"{stage}/loss",
-                loss,
-                on_step=False,
-                on_epoch=True,
-                batch_size=len(batch),
-                prog_bar=stage == "val",
-            )
+            raise _not_finite(stage, loss, logits, batch)
+        if stage == "train":
+            self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         if stage == "val":
-            self.confusions["val"].update(logits.argmax(dim=-1), batch.targets)
+            self.val_loss.update(loss, weight=self._loss_weight(batch.targets))
+            self.val_confusion.update(logits.argmax(dim=-1), batch.targets)
         if stage == "test":
             probabilities = torch.softmax(logits.float(), dim=-1)
             self._predicted.append((batch.utterance_ids, batch.targets.cpu(), probabilities.cpu()))
         return loss
+
+    def _loss_weight(self, targets: Tensor) -> Tensor | int:
+        """What the mean of a batch is divided by, so that means of batches add up to the whole."""
+        weights = self.loss.weight
+        return len(targets) if weights is None else weights[targets].sum()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One training batch."""
@@ -124,10 +125,15 @@ class EmotionTask(L.LightningModule):
         """Seed by (seed, epoch), so that a resumed run draws what the undisturbed one draws."""
         torch.manual_seed(self.run_seed * 100_003 + self.current_epoch)
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget an earlier epoch, which may have ended half-way."""
+        self.val_confusion.reset()
+        self.val_loss.reset()
+
     def on_validation_epoch_end(self) -> None:
-        """Log UA and WA of the whole validation part."""
-        confusion = self.confusions["val"].compute().cpu().numpy()
-        self.confusions["val"].reset()
+        """Log loss, UA and WA of the whole validation part, however it is cut into batches."""
+        confusion = self.val_confusion.compute().cpu().numpy()
+        self.log("val/loss", self.val_loss.compute(), prog_bar=True, sync_dist=False)
         self.log("val/ua", float(ua(confusion)), prog_bar=True, sync_dist=False)
         self.log("val/wa", float(wa(confusion)), sync_dist=False)
 
@@ -153,3 +159,15 @@ class EmotionTask(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def _not_finite(stage: Stage, loss: Tensor, logits: Tensor, batch: Batch) -> RunFailedError:
+    """The error that names the utterances at fault: all of a batch, where no single one is."""
+    finite = torch.isfinite(logits).all(dim=-1).tolist()
+    names = [name for name, fine in zip(batch.utterance_ids, finite, strict=True) if not fine]
+    return RunFailedError(
+        f"{stage} loss",
+        expected="a finite number",
+        got=f"{loss.item()} for {first_ids(names or batch.utterance_ids)}",
+        fix="lower optim.lr, or look into these utterances",
+    )

@@ -1,0 +1,125 @@
+"""An utterance has one answer, alone or with any others in its batch."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from data_modules.batch import Batch, Sample, collate
+from sermm.tasks.base import EmotionTask
+from tests.sermm.tasks.tiny import TASKS, random_samples, tiny_config, tiny_task, with_garbage
+
+# (frames, word pieces): one of each upwards, odd and even, long words with few pieces and back
+SIZES = [(1, 1), (2, 3), (7, 2), (12, 5), (12, 9), (9, 4), (1, 6), (17, 1)]
+POOLINGS = ("attention", "mean", "mean_std")
+
+
+def in_double(sample: Sample) -> Sample:
+    frames = None if sample.frames is None else sample.frames.double()
+    return replace(sample, frames=frames)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_scores_do_not_depend_on_the_batch(name: str, pooling: str) -> None:
+    config = tiny_config(name, pooling=pooling, recurrent_layers=2)
+    task = tiny_task(config).eval()
+    samples = random_samples(config, SIZES)
+    with torch.no_grad():
+        if name == "linear":
+            torch.nn.init.normal_(task.linear.weight)  # zeros would hide everything
+        together = task(with_garbage(samples))
+        assert together.shape == (len(SIZES), 3)
+        for sample, scores in zip(samples, together, strict=True):
+            torch.testing.assert_close(scores, task(collate([sample]))[0], atol=1e-5, rtol=0.0)
+    # and they differ between utterances, else the above says nothing
+    assert (together.std(0) > 1e-4).all()
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.integers(1, 12)), min_size=1, max_size=4),
+    st.integers(0, 100),
+)
+def test_scores_of_aligned_fusion_at_any_length(sizes: list[tuple[int, int]], seed: int) -> None:
+    config = tiny_config("fusion by span, convolutions")
+    task = tiny_task(config).eval()
+    samples = random_samples(config, sizes, seed=seed)
+    with torch.no_grad():
+        together = task(with_garbage(samples))
+        alone = torch.cat([task(collate([sample])) for sample in samples])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0.0)
+
+
+def gradients(task: EmotionTask, batch: Batch) -> dict[str, Tensor | None]:
+    """Of the sum over utterances of something that depends on every score."""
+    task.zero_grad()
+    (task(batch) ** 2).sum().backward()
+    return {name: p.grad for name, p in task.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_gradients_do_not_depend_on_the_batch(name: str) -> None:
+    config = tiny_config(name)
+    task = deepcopy(tiny_task(config)).double().eval()
+    samples = [in_double(sample) for sample in random_samples(config, SIZES)]
+    together = gradients(task, with_garbage(samples))
+    alone = [gradients(task, collate([sample])) for sample in samples]
+    assert together
+    for parameter, gradient in together.items():
+        parts = [single[parameter] for single in alone]
+        assert gradient is not None
+        expected = sum(part for part in parts if part is not None)
+        assert isinstance(expected, Tensor)
+        torch.testing.assert_close(gradient, expected, atol=1e-9, rtol=1e-9, msg=parameter)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradient_reaches_what_should_train_and_nothing_else(name: str, frozen: bool) -> None:
+    config = tiny_config(name, frozen=frozen, pooling="attention")
+    task = tiny_task(config).eval()
+    batch = with_garbage(random_samples(config, SIZES))
+    before = {key: value.clone() for key, value in task.state_dict().items()}
+    task.loss(task(batch), batch.targets).backward()
+    text = task.pretrained()
+    kept = {id(p) for p in text.parameters()} if text is not None and frozen else set()
+    # BERT's attention keys have a bias that softmax cannot see
+    invisible = ("attention.self.key.bias",)
+    for parameter_name, parameter in task.named_parameters():
+        if id(parameter) in kept:
+            assert not parameter.requires_grad
+            assert parameter.grad is None, parameter_name
+        else:
+            assert parameter.requires_grad
+            assert parameter.grad is not None, parameter_name
+            assert torch.isfinite(parameter.grad).all()
+            if not parameter_name.endswith(invisible):
+                assert parameter.grad.abs().max() > 1e-7, parameter_name
+    for key, value in task.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_training_is_random_and_leaves_the_batch_alone(name: str) -> None:
+    config = tiny_config(name)
+    task = tiny_task(config).train()
+    batch = with_garbage(random_samples(config, SIZES))
+    before = deepcopy(batch)
+    torch.manual_seed(1)
+    first = task(batch)
+    assert torch.isfinite(first).all()
+    torch.manual_seed(1)
+    assert torch.equal(task(batch), first)
+    if name != "linear":
+        assert not torch.equal(task(batch), first)
+    for field in fields(Batch):
+        value, old = getattr(batch, field.name), getattr(before, field.name)
+        if isinstance(value, Tensor):
+            torch.testing.assert_close(value, old, equal_nan=True)
