@@ -90,6 +90,10 @@ class TestTimeWords:
             ("everyone", 2.5, 3.0, "interpolated"),
         ]
 
+    def test_a_long_silence_after_the_last_match_stays_silent(self) -> None:
+        result = time_words(["hello", "you"], timed("hello@2.0-2.5"), 60.0)
+        assert rows(result)[1] == ("you", 2.5, 2.8, "interpolated")
+
     def test_a_repeated_word_goes_with_its_neighbours(self) -> None:
         result = time_words(["no", "no", "stop", "no"], timed("no@0-1 stop@1-2 no@2-3"), 3)
         assert [word.source for word in result].count("interpolated") == 1
@@ -125,6 +129,11 @@ class TestTimeWords:
     def test_overlapping_words_keep_their_overlap(self) -> None:
         result = time_words(["a", "b"], timed("a@0-1.2 b@1-2"), 2)
         assert rows(result) == [("a", 0, 1.2, "corpus"), ("b", 1, 2, "corpus")]
+
+    def test_starts_stay_in_order_where_a_shared_word_overlaps_the_next(self) -> None:
+        # "am" would begin at 2 s, after "so"
+        result = time_words(["I", "am", "so"], timed("Iam@0-6 so@1-2"), 6)
+        assert rows(result)[1:] == [("am", 2, 6, "corpus"), ("so", 2, 2, "corpus")]
 
     def test_one_word(self) -> None:
         assert rows(time_words(["Yes."], timed("yes@0.2-0.4"), 1)) == [("Yes.", 0.2, 0.4, "corpus")]
@@ -244,6 +253,8 @@ class TestFrameSpans:
         words = [Word(str(k), k * 0.02, (k + 1) * 0.02, "corpus") for k in range(500)]
         expected = [[k, k + 1] for k in range(500)]
         assert frame_spans(words, 500, 0.02).tolist() == expected
+        # the hard case: the centres are where the words begin
+        assert frame_spans(words, 500, 0.02, first_centre_s=0.0).tolist() == expected
 
     @pytest.mark.parametrize(
         ("word", "span"),
