@@ -125,7 +125,7 @@ def test_folds_are_proved() -> None:
 
 @st.composite
 def drawing(draw: st.DrawFn) -> tuple[list[str], dict[str, int], int]:
-    counts = draw(st.lists(st.integers(1, 30), min_size=1, max_size=8))
+    counts = draw(st.lists(st.integers(1, 14), min_size=1, max_size=6))
     labels = [target for target, count in enumerate(counts) for _ in range(count)]
     order = draw(st.permutations(range(len(labels))))
     targets = {f"u{i}": target for i, target in enumerate(labels)}

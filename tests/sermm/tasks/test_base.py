@@ -212,10 +212,10 @@ def test_linear_task_learns_what_logistic_regression_learns(new_trainer: NewTrai
     samples = random_samples(config, [(5 + i % 3, 1) for i in range(60)])
     task = tiny_task(config, train_counts=(1, 1, 1))  # equal class weights
     task.optimizer_options = OptimizerOptions(
-        lr=0.1, pretrained_lr=0.1, weight_decay=0.0, warmup_share=0.0
+        lr=0.2, pretrained_lr=0.2, weight_decay=0.0, warmup_share=0.0
     )
     batch = collate(samples)
-    fit(new_trainer(max_epochs=300), task, loader(samples, batch_size=60))
+    fit(new_trainer(max_epochs=150), task, loader(samples, batch_size=60))
 
     frames, lengths = batch.speech()
     mask = torch.arange(frames.shape[1]) < lengths.unsqueeze(1)
