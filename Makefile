@@ -9,6 +9,9 @@ SET ?=
 # arguments of the test runner, such as ARGS="-k alignment"
 ARGS ?=
 
+# without stored byte code every start would compile lightning and transformers again: 8 s
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup test lint types experiment config prepare check report compare lock clean
 
