@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from data_modules.align import choose_words, source_shares
 from torch import nn
 
+from data_modules.align import choose_words, source_shares
 from data_modules.alignment import shuffle_times, utterance_rng
 from data_modules.datamodule import EmotionDataModule
 from data_modules.dataset import (

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from data_modules.errors import ModelError
 from data_modules.text import Tokenizer
+from sermm.checkpoints import read_checkpoint
 from sermm.compose import from_dict
 from sermm.config import Config, ModelConfig, to_dict
 from sermm.nn.augment import FrameAugment
@@ -275,20 +276,8 @@ def load_task(path: Path) -> tuple[EmotionTask, Config, DataFacts]:
     Raises:
         ModelError: The file is missing, damaged, or no checkpoint of sermm.
     """
-    if not path.is_file():
-        raise ModelError(path, expected="a checkpoint", got="no file", fix="check the path")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        record = checkpoint["sermm"]
-        state = checkpoint["state_dict"]
-    except Exception as error:
-        # torch.load raises many types for damaged files; all mean the same to the user
-        raise ModelError(
-            path,
-            expected="a checkpoint written by sermm",
-            got=f"{type(error).__name__}: {error}".splitlines()[0],
-            fix="train again, or give another checkpoint",
-        ) from error
+    checkpoint = read_checkpoint(path)
+    record = checkpoint["sermm"]
     if record["version"] != CHECKPOINT_VERSION:
         raise ModelError(
             path,
@@ -302,5 +291,5 @@ def load_task(path: Path) -> tuple[EmotionTask, Config, DataFacts]:
     stored["train_counts"] = tuple(stored["train_counts"])
     facts = DataFacts(**stored)
     task = build_task(config, facts)
-    task.load_state_dict(state)
+    task.load_state_dict(checkpoint["state_dict"])
     return task.eval(), config, facts

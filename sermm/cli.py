@@ -7,6 +7,7 @@ traceback only with ``--debug``); 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -190,7 +191,7 @@ def run(arguments: list[str]) -> int:
         return 130
     except SermmError as error:
         if debug:
-            raise
+            traceback.print_exc()
         typer.echo(f"error: {_one_line(str(error))}", err=True)
         return error.exit_status
     except _UsageError as error:

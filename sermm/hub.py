@@ -6,8 +6,10 @@ request, on the hub. Loading itself is left to transformers.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 from data_modules.errors import ModelError
 
 _TIMEOUT_S = 5.0
+_HUB_ID = r"[\w.\-]+(/[\w.\-]+)?"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -34,6 +37,13 @@ def check_text_model(name: str, revision: str | None = None) -> None:
     folder = Path(name).expanduser()
     if folder.exists() or name.startswith((".", "/", "~")):
         _check_folder(name, folder)
+    elif not re.fullmatch(_HUB_ID, name):
+        raise ModelError(
+            f"model.text.name={name}",
+            expected="scratch, a folder, or a hub id such as org/model",
+            got="no such folder",
+            fix="check the path",
+        )
     elif not _is_cached(name):
         _ask_hub(name, revision or "main")
 
@@ -96,7 +106,7 @@ def _ask_hub(name: str, revision: str) -> None:
             return
     except urllib.error.HTTPError as error:
         got = f"status {error.code} ({error.reason}) from the hub for {name}@{revision}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         got = f"no such folder, and a hub that cannot be reached ({reason})"
     raise ModelError(

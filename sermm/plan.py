@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -22,6 +22,7 @@ from rich.progress import TaskID
 
 from data_modules.atomic import write_atomically
 from sermm.config import Config, to_yaml
+from sermm.results import is_finished
 from sermm.run_metrics import RunKey
 from sermm.rundir import experiment_folder, is_done, run_folder
 from sermm.terminal import console, new_progress
@@ -86,6 +87,7 @@ class _Child:
     folder: Path
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+    log_start: int  # what stands before it in the log is of earlier attempts
     bar: TaskID
 
 
@@ -110,6 +112,7 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
     workers = num_workers(config, len(waiting))
     running: list[_Child] = []
     with ExitStack() as stack:
+        stack.enter_context(_stopped_by_signals())
         progress = stack.enter_context(new_progress())
         total = progress.add_task(f"{config.name}: runs", total=len(keys), completed=len(skipped))
         stack.callback(_stop, running)
@@ -127,11 +130,11 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
                 child.log.close()
                 progress.remove_task(child.bar)
                 progress.advance(total)
-                if status == 0:
+                if status == 0 and is_finished(child.folder):
                     outcome.finished.append(child.key)
                     console.print(f"  {child.key.folder_name} finished")
                 else:
-                    outcome.failed[child.key] = _last_line(child.folder, status)
+                    outcome.failed[child.key] = _last_line(child, status)
                     console.print(
                         f"  {child.key.folder_name} failed: {outcome.failed[child.key]}",
                         style="red",
@@ -149,6 +152,7 @@ def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
     folder = run_folder(config_of(config, key))
     folder.mkdir(parents=True, exist_ok=True)
     log = (folder / LOG_NAME).open("ab")
+    log_start = log.tell()
     size = "null" if key.size is None else str(key.size)
     command = [sys.executable, "-m", "sermm", "fit", str(file), "--ready"]
     command += [f"fold={key.fold}", f"seed={key.seed}", f"size={size}"]
@@ -162,21 +166,40 @@ def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
         # a group of its own, so that loader workers end with it
         start_new_session=True,
     )
-    return _Child(key, folder, process, log, bar)
+    return _Child(key, folder, process, log, log_start, bar)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let a batch system's SIGTERM and a closed terminal end the children as Ctrl-C does."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(running: list[_Child]) -> None:
     """End what still runs (Ctrl-C or an error in the plan): politely, then for good."""
-    for child in running:
-        _signal(child, signal.SIGINT)
-    deadline = time.monotonic() + _STOP_S
-    for child in running:
-        try:
-            child.process.wait(timeout=max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal(child, signal.SIGKILL)
-            child.process.wait()
-        child.log.close()
+    try:
+        for child in running:
+            _signal(child, signal.SIGINT)
+        deadline = time.monotonic() + _STOP_S
+        for child in running:
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+    finally:
+        # also when a second Ctrl-C says that this takes too long
+        for child in running:
+            if child.process.poll() is None:
+                _signal(child, signal.SIGKILL)
+                child.process.wait()
+            child.log.close()
 
 
 def _signal(child: _Child, number: int) -> None:
@@ -194,9 +217,11 @@ def _epochs_done(folder: Path) -> int:
         return sum(1 for _ in csv.DictReader(stream))
 
 
-def _last_line(folder: Path, status: int) -> str:
-    path = folder / LOG_NAME
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+def _last_line(child: _Child, status: int) -> str:
+    path = child.folder / LOG_NAME
+    with path.open("rb") as stream:
+        stream.seek(child.log_start)
+        lines = stream.read().decode(errors="replace").splitlines()
     said = next((line for line in reversed(lines) if line.strip()), "")
     reason = f"signal {-status}" if status < 0 else f"exit status {status}"
     return f"{said or 'no output'} ({reason}; see {path})"

@@ -26,7 +26,7 @@ from sermm.example import write_example
 from sermm.metrics import class_metrics, confusion_matrix
 from sermm.predictions import read_predictions, write_predictions
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
-from sermm.rundir import environment, is_done, run_folder
+from sermm.rundir import alone_in, environment, is_done, run_folder
 from sermm.stages import failed_checks, hash_of_data, make_selection
 from sermm.terminal import console
 from sermm.tracking import build_logger, close, log_results
@@ -59,6 +59,20 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
     torch.manual_seed(config.seed)
     data = build_data(config, prepared, selection)
     folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(folder):
+        return _fit(config, prepared, selection, data, sha256, started)
+
+
+def _fit(
+    config: Config,
+    prepared: Prepared,
+    selection: Selection,
+    data: RunData,
+    sha256: str,
+    started: float,
+) -> RunMetrics:
+    """Train and score in a run folder that this process holds."""
+    folder = run_folder(config)
     write_atomically(folder / "config.yaml", lambda stream: _write(stream, to_yaml(config)))
     write_json(folder / "environment.json", environment(config, sha256))
     task = build_task(config, data.facts, statistics=data.statistics, text_model=data.text_model)

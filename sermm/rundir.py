@@ -11,11 +11,13 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_modules.errors import ConfigError
+from data_modules.errors import ConfigError, RunFailedError
 from sermm.config import Config, fingerprint, result_keys
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey, read_json_object
@@ -70,6 +72,36 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     ]
     rest = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return ", ".join(changed[:3]) + rest
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a run folder against other processes, and clear it of what a killed one left half done.
+
+    Raises:
+        RunFailedError: Another process holds it.
+    """
+    # no such module on Windows, where nothing holds the folder
+    import fcntl
+
+    with (folder / ".lock").open("a+", encoding="ascii") as stream:
+        try:
+            # a record lock: it ends with the process, and loader workers do not inherit it
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.seek(0)
+            raise RunFailedError(
+                folder,
+                expected="a run that no other process works on",
+                got=f"process {stream.read().strip()} at work on it",
+                fix="wait until it has ended, or stop it",
+            ) from None
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        for leftover in folder.rglob(".*.part"):
+            leftover.unlink()
+        yield
 
 
 def environment(config: Config, data_sha256: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def build_logger(config: Config, folder: Path) -> Any:
     run_id = id_file.read_text().strip() if resumed else secrets.token_hex(4)
     if not resumed:
         write_atomically(id_file, lambda stream: _write(stream, run_id))
-    return WandbLogger(
+    logger = WandbLogger(
         name=f"{config.name} {folder.name}",
         save_dir=os.environ.get("WANDB_DIR", "."),
         id=run_id,
@@ -74,9 +74,13 @@ def build_logger(config: Config, folder: Path) -> Any:
         offline=mode == "offline",
         # an offline run has nothing to resume from: its parts are joined by id at `wandb sync`
         resume="allow" if mode == "online" else None,
-        config=to_dict(config),
+        # `wandb leet inspect --summary` shows the configuration, and not the group beside it
+        config={**to_dict(config), "group": config.name},
         settings=wandb.Settings(silent=True, console="off"),
     )
+    # Lightning states it though it has no effect, and W&B warns: github.com/wandb/wandb/pull/10909
+    logger._wandb_init.pop("anonymous")
+    return logger
 
 
 def _write(stream: Any, text: str) -> None:

@@ -6,6 +6,7 @@ Knows Lightning and nothing of experiments: configuration and files of a run are
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import RichProgressBar
 
+from sermm.checkpoints import CheckpointFiles, EpochKeeper, read_checkpoint
 from sermm.history import HistoryWriter
 from sermm.tasks.base import EmotionTask, Predictions
 
@@ -65,30 +67,20 @@ class TrainingResult:
     predictions: Predictions
 
 
-class CheckpointRecord(L.Callback):
-    """Put what a model needs to be built again into every checkpoint."""
-
-    def __init__(self, record: dict[str, Any]) -> None:
-        self.record = record
-
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Add it under the key ``sermm``."""
-        checkpoint["sermm"] = self.record
-
-
-# Advice that does not fit a tool which measured its loaders and logs an epoch at a time.
+# What Lightning says of us that is no news to the user, each with its reason.
 _MUTED = (
+    # batches are read from a memory map in less time than a worker's queue takes
     ".*does not have many workers.*",
+    # small corpora have few batches; figures are logged an epoch at a time
     ".*number of training batches.*is smaller than the logging interval.*",
-    ".*Checkpoint directory .* exists and is not empty.*",
+    # Lightning's own use of torch: github.com/Lightning-AI/pytorch-lightning/issues/21326
+    r".*isinstance\(treespec, LeafSpec\).* is deprecated.*",
 )
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's banners and the three pieces of advice above."""
+    """Without Lightning's banners and the warnings above."""
     loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -101,6 +93,21 @@ def quiet_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """KeyboardInterrupt for the exits that Lightning makes of Ctrl-C (with 1) and SIGTERM (with 0).
+
+    Both mean the same to us: training stopped where it was and can go on from there.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        # it also turned Ctrl-C off for the rest of the process
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def train(
@@ -121,29 +128,24 @@ def train(
         options: How long and where.
         record: Plain data that every checkpoint carries.
         logger: A Lightning logger, or False.
+
+    Raises:
+        ModelError: A checkpoint of the run cannot be read.
+        KeyboardInterrupt: Training was stopped from outside.
     """
-    checkpoints = folder / "checkpoints"
-    best = ModelCheckpoint(
-        checkpoints,
-        filename="best",
-        monitor="val/ua",
-        mode="max",
-        save_top_k=1,
-        save_last=True,
-        enable_version_counter=False,
-    )
-    callbacks: list[L.Callback] = [
-        CheckpointRecord(record),
-        HistoryWriter(folder / "history.csv"),
-        best,
-    ]
-    if options.patience:
-        callbacks.append(EarlyStopping("val/ua", mode="max", patience=options.patience))
+    keeper = EpochKeeper(folder / "checkpoints", patience=options.patience)
+    # the history first: a checkpoint then means that the row of its epoch is on disk
+    callbacks: list[L.Callback] = [HistoryWriter(folder / "history.csv"), keeper]
     if options.progress:
         callbacks.append(RichProgressBar(leave=False))
     task.run_seed = options.seed
     on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
-    with quiet_lightning():
+    resume = None
+    if keeper.last.is_file():
+        for checkpoint in (keeper.last, keeper.best):
+            read_checkpoint(checkpoint)
+        resume = str(keeper.last)
+    with quiet_lightning(), stoppable():
         trainer = L.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
@@ -153,31 +155,25 @@ def train(
             max_epochs=options.epochs,
             gradient_clip_val=options.gradient_clip or None,
             callbacks=callbacks,
+            plugins=[CheckpointFiles(record)],
             logger=logger,
             # scatter_reduce has no deterministic form on CUDA: there it warns instead of stopping
             deterministic=True if on_cpu else "warn",
             default_root_dir=folder,
+            enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=options.progress,
             log_every_n_steps=50,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-        last = checkpoints / "last.ckpt"
-        resume = str(last) if last.is_file() else None
         trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
         trainer.test(
-            task,
-            datamodule=data,
-            ckpt_path=best.best_model_path,
-            verbose=False,
-            weights_only=True,
+            task, datamodule=data, ckpt_path=str(keeper.best), verbose=False, weights_only=True
         )
-    chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    assert keeper.best_epoch is not None, "an epoch was trained"
     return TrainingResult(
-        best_epoch=int(chosen["epoch"]),
-        val_ua=round(float(best.best_model_score or 0.0), 6),
+        best_epoch=keeper.best_epoch,
+        val_ua=round(keeper.best_ua, 6),
         predictions=task.predictions(),
     )

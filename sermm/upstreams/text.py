@@ -6,16 +6,22 @@ a key that is missing from the checkpoint is an error: it would be random weight
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
+from data_modules.checkpoints import find_checkpoint
 from data_modules.errors import ModelError
 from data_modules.text import Tokenizer
 
 # Heads that a checkpoint may lack: nothing here reads them.
 _UNUSED = ("pooler.", "cls.", "lm_head.", "classifier.")
+_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
+# what older checkpoints have in place of safetensors
+_OLD_FILES = ("config.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
 def text_model_config(
@@ -59,36 +65,66 @@ def load_text_model(name: str, revision: str | None = None) -> nn.Module:
 
     Args:
         name: A folder of a checkpoint, or a hub id.
-        revision: Commit or tag of a hub id.
+        revision: Branch, tag or commit of a hub id.
 
     Raises:
-        ModelError: It cannot be found or read, or the checkpoint lacks weights of the encoder.
+        ModelError: It cannot be found or read, is no encoder, or lacks weights of the encoder.
     """
+    where = f"model.text.name={name}"
+    folder = find_checkpoint(name, revision, patterns=_FILES, where=where)
+    if not any(folder.glob("*.safetensors")):
+        folder = find_checkpoint(name, revision, patterns=_OLD_FILES, where=where)
     from transformers import AutoModel
 
     try:
-        model, info = AutoModel.from_pretrained(
-            name,
-            revision=revision or "main",
-            dtype=torch.float32,
-            output_loading_info=True,
-            weights_only=True,
-        )
-    except (OSError, ValueError) as error:
+        with _quiet_transformers():
+            model, info = AutoModel.from_pretrained(
+                str(folder),
+                dtype=torch.float32,
+                output_loading_info=True,
+                weights_only=True,
+                local_files_only=True,
+            )
+    except Exception as error:
+        # damaged files end in errors of many types, from the parser to the shapes of the weights
         raise ModelError(
-            f"model.text.name={name}",
-            expected="a folder of a transformers checkpoint or a hub id that can be reached",
-            got=str(error).splitlines()[0],
-            fix="check the name, or download the model to a folder and give its path",
+            where,
+            expected="a checkpoint that transformers can read",
+            got=f"{type(error).__name__}: {error}".splitlines()[0],
+            fix="give the folder that `save_pretrained` wrote, or download the model again",
         ) from error
+    if model.config.is_encoder_decoder or not hasattr(model.config, "hidden_size"):
+        raise ModelError(
+            where,
+            expected="an encoder of the BERT family",
+            got=type(model).__name__,
+            fix="choose such a model",
+        )
     missing = [
         key for key in info["missing_keys"] if not any(part in f"{key}." for part in _UNUSED)
     ]
     if missing:
         raise ModelError(
-            f"model.text.name={name}",
+            where,
             expected="weights for every part of the encoder",
             got=f"none for {', '.join(sorted(missing)[:3])} ({len(missing)} in all)",
             fix="use the checkpoint that belongs to this architecture",
         )
     return _without_pooler(model)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Without a progress bar, and without a table of keys: those that matter are checked here."""
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging  # half of it has no types
+    level, had_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if had_bar:
+            logging.enable_progress_bar()

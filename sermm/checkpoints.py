@@ -1,0 +1,115 @@
+"""Checkpoints of a run: its best epoch, and its last one, from which a killed run goes on.
+
+Lightning's own callbacks would forget the best epoch when the run folder is moved, train on after
+an early stop that was followed by a kill, and write through the system's temporary folder, from
+where a file reaches another disk in pieces.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from data_modules.atomic import atomic_path
+from data_modules.errors import ModelError
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all, each with what builds the model again.
+
+    Args:
+        record: Plain data, stored under the key ``sermm``.
+    """
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        super().__init__()
+        self.record = record
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write one file."""
+        with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
+            torch.save({**checkpoint, "sermm": self.record}, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+class EpochKeeper(L.Callback):
+    """Keep the epoch with the highest validation UA, the first of equals, and stop in time.
+
+    ``best.ckpt`` holds weights; ``last.ckpt`` everything that training needs to go on, and this
+    object's own state. The last file is the later one: what it says of the best is on disk.
+
+    Args:
+        folder: For both files.
+        patience: Epochs without a better UA before training ends; 0 is never.
+
+    Attributes:
+        best_epoch: From 0; None before the first epoch has ended.
+        best_ua: Its validation UA.
+    """
+
+    def __init__(self, folder: Path, *, patience: int) -> None:
+        self.best = folder / "best.ckpt"
+        self.last = folder / "last.ckpt"
+        self.patience = patience
+        self.best_epoch: int | None = None
+        self.best_ua = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the last checkpoint carries."""
+        return {"best_epoch": self.best_epoch, "best_ua": self.best_ua}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.best_epoch = state_dict["best_epoch"]
+        self.best_ua = state_dict["best_ua"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A run that was killed after its training had ended early does not train on."""
+        self._stop_in_time(trainer, trainer.current_epoch - 1)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the checkpoints. Validation has run by now."""
+        ua = float(trainer.callback_metrics["val/ua"])
+        epoch = trainer.current_epoch
+        if self.best_epoch is None or ua > self.best_ua:
+            self.best_epoch, self.best_ua = epoch, ua
+            trainer.save_checkpoint(self.best, weights_only=True)
+        self._stop_in_time(trainer, epoch)
+        trainer.save_checkpoint(self.last, weights_only=False)
+
+    def _stop_in_time(self, trainer: L.Trainer, epoch: int) -> None:
+        if self.patience and self.best_epoch is not None:
+            trainer.should_stop = epoch - self.best_epoch >= self.patience
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that a run wrote; nothing in it is executed.
+
+    Returns:
+        What was saved, on the CPU, with the run's record under ``sermm``.
+
+    Raises:
+        ModelError: The file is missing, damaged, or no checkpoint of sermm.
+    """
+    if not path.is_file():
+        raise ModelError(path, expected="a checkpoint", got="no file", fix="check the path")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        _ = checkpoint["sermm"]["version"], checkpoint["state_dict"]
+    except Exception as error:
+        # torch.load raises many types for damaged files; all mean the same to the user
+        raise ModelError(
+            path,
+            expected="a checkpoint written by sermm",
+            got=f"{type(error).__name__}: {error}".splitlines()[0],
+            fix="train again, or give another checkpoint",
+        ) from error
+    return dict(checkpoint)
