@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -9,6 +10,11 @@ def main() -> None:
     """Run ``sermm`` with the arguments of this process."""
     from sermm.cli import run
 
+    # a batch system's SIGTERM and a closed terminal stop us as Ctrl-C does; nohup stays as it is
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -112,7 +112,6 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
     workers = num_workers(config, len(waiting))
     running: list[_Child] = []
     with ExitStack() as stack:
-        stack.enter_context(_stopped_by_signals())
         progress = stack.enter_context(new_progress())
         total = progress.add_task(f"{config.name}: runs", total=len(keys), completed=len(skipped))
         stack.callback(_stop, running)
@@ -169,26 +168,12 @@ def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
     return _Child(key, folder, process, log, log_start, bar)
 
 
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Let a batch system's SIGTERM and a closed terminal end the children as Ctrl-C does."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _stop(running: list[_Child]) -> None:
     """End what still runs (Ctrl-C or an error in the plan): politely, then for good."""
     try:
+        # not SIGINT, which a process that was started in the background may ignore
         for child in running:
-            _signal(child, signal.SIGINT)
+            _signal(child, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_S
         for child in running:
             with suppress(subprocess.TimeoutExpired):

@@ -1,0 +1,139 @@
+"""The command line in this process, in a folder of its own, on the small corpus."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sermm.cli import run
+
+# what is trained: experiment and overrides
+TASKS: dict[str, tuple[str, ...]] = {
+    "linear": ("linear_demo",),
+    "acoustic": ("acoustic_demo", "model.conv_layers=1"),
+    "text": ("text_demo",),
+    "span": ("fusion_demo",),
+    "attention": ("fusion_demo", "model.alignment=attention"),
+    "none": ("fusion_demo", "model.alignment=none"),
+}
+# small, quick, and with everything that draws random numbers
+SMALL = (
+    "model.speech.num_bands=20",
+    "model.conv_channels=8",
+    "model.recurrent_hidden=8",
+    "model.text.hidden=16",
+    "model.text.heads=2",
+    "model.text.vocab_size=200",
+    "model.text.word_dropout=0.1",
+    "model.augment.time_masks=1",
+    "model.augment.noise=0.1",
+    "optim.lr=5e-3",
+    "optim.epochs=3",
+    "data.batch_size=8",
+    "trainer.accelerator=cpu",
+    "tracking.wandb=disabled",
+)
+
+
+class Said(NamedTuple):
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder to work in, and a release and cache that several tests share."""
+
+    folder: Path
+    release: Path
+    cache: Path
+
+    def sermm(self, *arguments: str) -> Said:
+        """Run a command; a traceback passes through, as it would reach a user."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            status = run(list(arguments))
+        return Said(status, out.getvalue(), err.getvalue())
+
+    def settings(self, task: str, *overrides: str) -> list[str]:
+        """Arguments of ``fit`` and ``experiment``; a key that is stated again holds."""
+        places = (f"data.root={self.release}", f"data.cache={self.cache}")
+        name, *special = TASKS[task]
+        merged = dict(text.split("=", 1) for text in (*places, *SMALL, *special, *overrides))
+        return [name, *(f"{key}={value}" for key, value in merged.items())]
+
+    def fit(self, task: str, *overrides: str) -> Path:
+        """A run that must finish; returns its folder."""
+        said = self.sermm("fit", *self.settings(task, *overrides))
+        assert (said.status, said.err) == (0, ""), said
+        return self.run_folder(task, *overrides)
+
+    def run_folder(self, task: str, *overrides: str) -> Path:
+        """Where a run of these settings goes."""
+        stated = {"name": TASKS[task][0], "fold": "0", "seed": "0", "size": "all"}
+        stated |= dict(text.split("=", 1) for text in overrides)
+        key = f"fold={stated['fold']},seed={stated['seed']},size={stated['size']}"
+        return self.folder / "runs" / stated["name"] / key
+
+    def fork(self, *arguments: str, prepare: Callable[[], None] = lambda: None) -> int:
+        """Run a command in a copy of this process; returns its id.
+
+        Costs no second import of torch. What it says goes to ``fork.txt``.
+
+        Args:
+            arguments: Of the command line.
+            prepare: Called in the copy first.
+        """
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 99
+        try:
+            # test runners switch it off in their own workers
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.setsid()
+            with (self.folder / "fork.txt").open("w") as stream:
+                sys.stdout = sys.stderr = stream
+                try:
+                    prepare()
+                    status = run(list(arguments))
+                except BaseException:
+                    traceback.print_exc()
+                stream.flush()
+        finally:
+            os._exit(status)
+
+
+def wait_for(pid: int) -> int:
+    """The exit status of a child; minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def probabilities(folder: Path) -> dict[str, list[float]]:
+    """Test probabilities of a run by utterance."""
+    return {
+        row["utterance_id"]: [float(value) for name, value in row.items() if name[:2] == "p_"]
+        for row in read_table(folder / "predictions.csv")
+    }
