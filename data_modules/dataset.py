@@ -43,13 +43,21 @@ class FrameSource:
         read: Frames ``(F, D)`` float32 of an utterance, in memory of their own.
         dim: D.
         stride_s: Seconds from one frame to the next.
-        first_center_s: Seconds from the start of the utterance to the centre of frame 0.
+        first_center_s: Seconds from the start of the utterance to the centre of frame 0, where
+            nothing is cut.
+        cut_s: Seconds that ``read`` cuts from the start of an utterance; None if it cuts nothing.
     """
 
     read: Callable[[Utterance], Frames]
     dim: int
     stride_s: float
     first_center_s: float
+    cut_s: Callable[[Utterance], float] | None = None
+
+    def first_center_of(self, utterance: Utterance) -> float:
+        """Seconds from the start of the utterance to the centre of the first frame that is read."""
+        cut = 0.0 if self.cut_s is None else self.cut_s(utterance)
+        return self.first_center_s + cut
 
 
 class UtteranceDataset(Dataset[Sample]):
@@ -106,7 +114,7 @@ class UtteranceDataset(Dataset[Sample]):
                 transcript.words,
                 len(frames),
                 self.frames.stride_s,
-                first_centre_s=self.frames.first_center_s,
+                first_centre_s=self.frames.first_center_of(utterance),
             )
             spans = torch.from_numpy(piece_spans(word_index, words, len(frames)))
         return Sample(

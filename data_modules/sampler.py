@@ -23,7 +23,7 @@ class LengthBatchSampler(Sampler[list[int]]):
     """
 
     def __init__(
-        self, lengths: Sequence[float], *, batch_size: int, seed: int, pool_batches: int = 8
+        self, lengths: Sequence[float], *, batch_size: int, seed: int, pool_batches: int = 16
     ) -> None:
         self.lengths = list(lengths)
         self.batch_size = batch_size

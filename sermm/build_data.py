@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
 from data_modules.align import choose_words, source_shares
@@ -20,6 +19,7 @@ from data_modules.dataset import (
     frame_statistics,
     pooled_statistics,
 )
+from data_modules.frames import FramePreparation
 from data_modules.manifest import Utterance, Word
 from data_modules.prepare import Prepared
 from data_modules.protocols import Fold
@@ -27,7 +27,7 @@ from data_modules.selection import Selection, draw_subset
 from data_modules.text import Tokenizer
 from data_modules.words import transcript_words
 from sermm.build_model import DataFacts, FrameStatistics, text_config_for
-from sermm.config import Config, needs_speech, needs_text, needs_word_times
+from sermm.config import Config, mel_bands, needs_speech, needs_text, needs_word_times
 from sermm.extract import open_store
 from sermm.extract_stage import speech_upstream
 
@@ -118,19 +118,31 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
 def _frame_source(config: Config, prepared: Prepared) -> FrameSource:
     upstream = speech_upstream(config)
     store = open_store(upstream, Path(config.data.cache))
-    center = config.model.speech.center
+    prepare = frame_preparation(config)
 
     def read(utterance: Utterance) -> Frames:
+        return prepare(store.load(prepared.media[utterance.id].content_sha256))[0]
+
+    def cut_s(utterance: Utterance) -> float:
         frames = store.load(prepared.media[utterance.id].content_sha256)
-        if center == "utterance":
-            frames = frames - frames.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return frames
+        return prepare(frames)[1] * upstream.frame_stride_s
 
     return FrameSource(
         read=read,
         dim=upstream.dim,
         stride_s=upstream.frame_stride_s,
         first_center_s=upstream.first_center_s,
+        cut_s=cut_s if prepare.trim_db else None,
+    )
+
+
+def frame_preparation(config: Config) -> FramePreparation:
+    """What is done to the frames of each clip before a model sees them."""
+    speech = config.model.speech
+    return FramePreparation(
+        num_bands=mel_bands(config),
+        center=speech.center,  # type: ignore[arg-type]
+        trim_db=speech.trim_db,
     )
 
 

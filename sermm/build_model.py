@@ -18,8 +18,8 @@ from data_modules.errors import ModelError
 from data_modules.text import Tokenizer
 from sermm.checkpoints import read_checkpoint
 from sermm.compose import from_dict
-from sermm.config import Config, ModelConfig, to_dict
-from sermm.nn.augment import FrameAugment
+from sermm.config import Config, ModelConfig, mel_bands, to_dict
+from sermm.nn.augment import FrameAugment, TimeStretch
 from sermm.nn.convolution import FrameConvolutions
 from sermm.nn.encoders import (
     ClassificationHead,
@@ -99,10 +99,10 @@ def build_optimizer_options(config: Config) -> OptimizerOptions:
 
 
 def build_speech_encoder(
-    model: ModelConfig, statistics: FrameStatistics, *, recurrent: bool = True
+    config: Config, statistics: FrameStatistics, *, recurrent: bool = True
 ) -> SpeechEncoder:
     """Standardisation, augmentation, convolutions and, if asked for, a recurrent layer."""
-    augment = model.augment
+    model, augment = config.model, config.model.augment
     convolutions = FrameConvolutions(
         input_size=len(statistics.mean),
         channels=model.conv_channels,
@@ -111,6 +111,7 @@ def build_speech_encoder(
     )
     return SpeechEncoder(
         standardize=Standardize(mean=statistics.mean, std=statistics.std),
+        stretch=TimeStretch(share=augment.time_stretch),
         augment=FrameAugment(
             time_masks=augment.time_masks,
             time_mask_share=augment.time_mask_share,
@@ -118,6 +119,8 @@ def build_speech_encoder(
             band_mask_share=augment.band_mask_share,
             noise=augment.noise,
             gain=augment.gain,
+            band_warp=augment.band_warp,
+            num_bands=mel_bands(config),
         ),
         convolutions=convolutions,
         recurrent=build_recurrent(model, convolutions.output_size) if recurrent else None,
@@ -203,7 +206,7 @@ def build_task(
         )
     statistics = statistics or FrameStatistics.unknown(facts.frame_dim)
     if model.task == "acoustic":
-        encoder = build_speech_encoder(model, statistics)
+        encoder = build_speech_encoder(config, statistics)
         pooling = build_pooling(encoder.output_size)
         return AcousticTask(
             encoder=encoder,
@@ -223,7 +226,7 @@ def build_task(
             optimizer=optimizer,
         )
     if model.alignment == "none":
-        speech = build_speech_encoder(model, statistics)
+        speech = build_speech_encoder(config, statistics)
         speech_pooling = build_pooling(speech.output_size)
         text_pooling = build_pooling(text.output_size)
         return PooledFusionTask(
@@ -238,10 +241,10 @@ def build_task(
     aligner: SpanPooling | FrameAttention
     if model.alignment == "span":
         # the word's own frames: a recurrent layer below would smear its neighbours into them
-        speech = build_speech_encoder(model, statistics, recurrent=False)
+        speech = build_speech_encoder(config, statistics, recurrent=False)
         aligner = SpanPooling(input_size=speech.output_size)
     else:
-        speech = build_speech_encoder(model, statistics)
+        speech = build_speech_encoder(config, statistics)
         aligner = FrameAttention(
             query_size=text.output_size,
             key_size=speech.output_size,

@@ -53,8 +53,11 @@ class SpeechConfig:
     num_ceps: int = 40  # cepstral coefficients (mfcc)
     window_ms: float = 25.0  # audio that one frame sees
     hop_ms: float = 20.0  # from one frame to the next
-    # none: keep the level of the recording; utterance: subtract each band's mean over the clip
+    # none: keep the level of the recording; level: subtract the clip's mean over all mel bands;
+    # utterance: subtract each dimension's mean over the clip
     center: str = "none"
+    # dB below the loudest frame under which frames at both ends are cut; 0 cuts nothing
+    trim_db: float = 0.0
 
 
 @dataclass
@@ -74,7 +77,7 @@ class TextConfig:
 
 @dataclass
 class AugmentConfig:
-    """Training-time masking of the acoustic frames (SpecAugment, arXiv 1904.08779)."""
+    """Random changes of training frames: SpecAugment (arXiv 1904.08779), other voices and rates."""
 
     time_masks: int = 0  # masks over time in each clip
     time_mask_share: float = 0.1  # longest mask as a share of the clip
@@ -82,7 +85,9 @@ class AugmentConfig:
     band_mask_share: float = 0.15  # widest mask as a share of the dimensions
     noise: float = 0.0  # standard deviation of noise added to standardised frames
     gain: float = 0.0  # standard deviation of one shift of all standardised values of a clip
-    mixup: float = 0.0  # alpha of the Beta distribution (acoustic tasks only); 0 is off
+    # mel bands are stretched by up to this share, as a longer or shorter vocal tract does
+    band_warp: float = 0.0
+    time_stretch: float = 0.0  # clips are slowed or hurried by up to this share (not with spans)
 
 
 @dataclass
@@ -213,6 +218,12 @@ def value_of(config: Config, key: str) -> Any:
     for part in key.split("."):
         value = getattr(value, part)
     return value
+
+
+def mel_bands(config: Config) -> int:
+    """Log-mel bands that each acoustic frame begins with; 0 for features of another kind."""
+    speech = config.model.speech
+    return speech.num_bands if speech.upstream in ("logmel", "logmel_lld") else 0
 
 
 def needs_speech(config: Config) -> bool:

@@ -13,14 +13,14 @@ from typing import Any
 from data_modules.errors import ConfigError
 from data_modules.labels import find_scheme
 from data_modules.protocols import find_protocol
-from sermm.config import Config, value_of
+from sermm.config import Config, mel_bands, needs_word_times, value_of
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.task": ("linear", "acoustic", "text", "fusion"),
     "model.alignment": ("span", "attention", "none"),
     "model.pooling": ("attention", "mean", "mean_std"),
     "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld"),
-    "model.speech.center": ("none", "utterance"),
+    "model.speech.center": ("none", "level", "utterance"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": (
         "32-true",
@@ -52,6 +52,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.speech.num_ceps", 2, 1000),
     ("model.speech.window_ms", 1, 1000),
     ("model.speech.hop_ms", 1, 1000),
+    ("model.speech.trim_db", 0, 1000),
     ("model.text.vocab_size", 32, 1e6),
     ("model.text.hidden", 1, 1e6),
     ("model.text.layers", 1, 1000),
@@ -63,7 +64,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.augment.band_mask_share", 0, 1),
     ("model.augment.noise", 0, 1000),
     ("model.augment.gain", 0, 1000),
-    ("model.augment.mixup", 0, 1000),
+    ("model.augment.band_warp", 0, 0.9),
+    ("model.augment.time_stretch", 0, 0.9),
     ("optim.lr", 0, 1e3),
     ("optim.text_lr", 0, 1e3),
     ("optim.weight_decay", 0, 1e3),
@@ -77,6 +79,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("trainer.num_threads", 1, 1e4),
     ("plan.workers", 0, 1e4),
 )
+# what data.aligners may name
+WORD_SOURCES = ("corpus", "pocketsphinx", "uniform")
 # of which zero is not allowed though it bounds the range
 POSITIVE = ("optim.lr", "optim.text_lr")
 # (key, lowest allowed element, whether the list may be empty)
@@ -112,8 +116,35 @@ def validate(config: Config) -> None:
         raise ConfigError(
             "name", expected="a folder name", got=repr(config.name), fix="choose another value"
         )
+    for source in config.data.aligners:
+        _check_choice("data.aligners", source, WORD_SOURCES)
+    _check_frames(config)
     find_scheme(config.data.labels)
     find_protocol(config.data.protocol)
+
+
+def _check_frames(config: Config) -> None:
+    """Whether the frames are of the kind that their preparation and augmentation need."""
+    speech, augment = config.model.speech, config.model.augment
+    for key, used in (
+        ("model.speech.center", speech.center == "level"),
+        ("model.speech.trim_db", speech.trim_db > 0),
+        ("model.augment.band_warp", augment.band_warp > 0),
+    ):
+        if used and not mel_bands(config):
+            raise ConfigError(
+                key,
+                expected="features with mel bands (model.speech.upstream=logmel or logmel_lld)",
+                got=speech.upstream,
+                fix=f"leave {key} at its default, or choose another upstream",
+            )
+    if augment.time_stretch and needs_word_times(config):
+        raise ConfigError(
+            "model.augment.time_stretch",
+            expected="0 where word times say which frames belong to a word",
+            got=str(augment.time_stretch),
+            fix="set it to 0, or choose model.alignment=attention or none",
+        )
 
 
 def _check_choice(key: str, value: str, choices: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sermm.nn.augment import FrameAugment
+from sermm.nn.augment import FrameAugment, TimeStretch
 from sermm.nn.convolution import FrameConvolutions
 from sermm.nn.masking import clear_padding, length_mask
 from sermm.nn.recurrent import BiGRU
@@ -43,7 +43,8 @@ class SpeechEncoder(nn.Module):
 
     Args:
         standardize: Statistics of the training part.
-        augment: Changes of training frames.
+        stretch: Changes of the rate of training clips.
+        augment: Other changes of training frames.
         convolutions: Halvings of the frame rate, possibly none.
         recurrent: Over the remaining frames; None passes them on.
         dropout: On what goes into the recurrent layer.
@@ -53,6 +54,7 @@ class SpeechEncoder(nn.Module):
         self,
         *,
         standardize: Standardize,
+        stretch: TimeStretch,
         augment: FrameAugment,
         convolutions: FrameConvolutions,
         recurrent: BiGRU | None,
@@ -60,6 +62,7 @@ class SpeechEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.standardize = standardize
+        self.stretch = stretch
         self.augment = augment
         self.convolutions = convolutions
         self.dropout = nn.Dropout(dropout)
@@ -76,7 +79,8 @@ class SpeechEncoder(nn.Module):
         Returns:
             States ``(B, F', E)``, zero in the padding, and their lengths ``(B,)``.
         """
-        frames = self.augment(self.standardize(frames, lengths), lengths)
+        frames, lengths = self.stretch(self.standardize(frames, lengths), lengths)
+        frames = self.augment(frames, lengths)
         frames, lengths = self.convolutions(frames, lengths)
         if self.recurrent is not None:
             frames = self.recurrent(self.dropout(frames), lengths)

@@ -401,7 +401,9 @@ def test_fragments_state_known_keys_alone(write: Write) -> None:
     assert fragments
     for path in fragments:
         name = str(path.relative_to(ROOT / "experiments").with_suffix(""))
-        write({"include": [name]}, "around")
+        # a fragment of a model states its task itself
+        around = {"model": {}} if path.parent.name == "model" else {}
+        write({"include": [name]} | around, "around")
         assert load_config("around")
 
 

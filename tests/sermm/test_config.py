@@ -156,6 +156,7 @@ def test_ranges(key: str, low: float, high: float) -> None:
         if not (bound == 0 and key in POSITIVE) and key != "model.text.hidden":
             config = changed(key, bound)
             config.model.text.hidden = 1000 * config.model.text.heads
+            config.model.task = "acoustic"  # the only one that takes every key
             validate(config)
         with pytest.raises(ConfigError) as caught:
             validate(changed(key, beyond))
@@ -164,6 +165,35 @@ def test_ranges(key: str, low: float, high: float) -> None:
     if "float" in type_name(key):
         with pytest.raises(ConfigError, match="got nan"):
             validate(changed(key, float("nan")))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [("speech", "center", "level"), ("speech", "trim_db", 30.0), ("augment", "band_warp", 0.1)],
+)
+def test_what_needs_mel_bands_says_so(setting: tuple[str, str, object]) -> None:
+    section, name, value = setting
+    config = valid_config()
+    setattr(getattr(config.model, section), name, value)
+    validate(config)
+    config.model.speech.upstream = "mfcc"
+    with pytest.raises(ConfigError, match="expected features with mel bands") as caught:
+        validate(config)
+    assert caught.value.where == f"model.{section}.{name}"
+
+
+def test_stretched_clips_have_no_word_times() -> None:
+    config = changed("model.augment.time_stretch", 0.1)
+    config.model.task = "fusion"
+    with pytest.raises(ConfigError, match="expected 0 where word times say"):
+        validate(config)
+    config.model.alignment = "attention"
+    validate(config)
+
+
+def test_sources_of_word_times_are_known() -> None:
+    with pytest.raises(ConfigError, match=r"data\.aligners: expected one of corpus"):
+        validate(changed("data.aligners", ["corpus", "pocketsfinx"]))
 
 
 @pytest.mark.parametrize("key", POSITIVE)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sermm.nn.augment import FrameAugment
+from sermm.nn.augment import FrameAugment, TimeStretch
 from sermm.nn.masking import length_mask
 from tests.sermm.nn.padding import LENGTHS, NAN, pad_rows
 
@@ -131,3 +131,47 @@ def test_the_seed_decides() -> None:
         draws.append(augment(frames, lengths))
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+
+
+def test_stretch_leaves_evaluation_alone() -> None:
+    frames, lengths = torch.randn(2, 9, 3), torch.tensor([9, 4])
+    stretch = TimeStretch(share=0.5).eval()
+    same, kept = stretch(frames, lengths)
+    assert same is frames
+    assert kept is lengths
+
+
+def test_stretch_keeps_order_ends_and_range() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([40, 1, 17, 30])
+    ramp = torch.arange(40.0).view(1, -1, 1).expand(4, -1, 2)
+    stretch = TimeStretch(share=0.25).train()
+    seen = set()
+    for _ in range(50):
+        out, new = stretch(ramp, lengths)
+        seen.add(int(new[0]))
+        for row, length in enumerate(new.tolist()):
+            real = out[row, :length, 0]
+            assert real[0] == 0
+            assert (real.diff() >= 0).all()
+            assert real[-1] <= lengths[row] - 1
+            assert not out[row, length:].any()
+            assert 0.75 * lengths[row] - 0.5 <= length <= 1.25 * lengths[row] + 0.5
+            assert length >= 1
+    assert min(seen) < 34 < 46 < max(seen)
+
+
+def test_warp_moves_a_peak_by_the_factor_and_leaves_the_rest() -> None:
+    torch.manual_seed(0)
+    frames = torch.zeros(200, 1, 25)
+    frames[..., 10] = 1.0  # a peak in band 10 of 20
+    frames[..., 20:] = 7.0  # descriptors that are no bands
+    augment = FrameAugment(band_warp=0.2, num_bands=20).train()
+    out = augment(frames, torch.ones(200, dtype=torch.int64))
+    assert (out[..., 20:] == 7).all()
+    bands = out[:, 0, :20]
+    assert (bands >= 0).all()
+    centres = (bands * torch.arange(20.0)).sum(-1) / bands.sum(-1)
+    # read at 0.8 to 1.2 times the axis, the peak stands between 10 / 1.2 and 10 / 0.8
+    assert 8 <= centres.min() < 9
+    assert 12 < centres.max() <= 13

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sermm.nn.augment import FrameAugment
+from sermm.nn.augment import FrameAugment, TimeStretch
 from sermm.nn.convolution import FrameConvolutions
 from sermm.nn.encoders import (
     ClassificationHead,
@@ -36,6 +36,7 @@ def speech_encoder(
         input_size=4, channels=6, num_layers=num_layers, dropout=dropout
     )
     return SpeechEncoder(
+        stretch=TimeStretch(),
         standardize=Standardize(mean=torch.arange(4.0), std=torch.tensor([1.0, 2.0, 0.5, 0.0])),
         augment=FrameAugment(noise=noise),
         convolutions=convolutions,
