@@ -402,8 +402,8 @@ def test_fragments_state_known_keys_alone(write: Write) -> None:
     for path in fragments:
         name = str(path.relative_to(ROOT / "experiments").with_suffix(""))
         # a fragment of a model states its task itself
-        around = {"model": {}} if path.parent.name == "model" else {}
-        write({"include": [name]} | around, "around")
+        around = {k: v for k, v in BASE.items() if k != path.parent.name or k == "data"}
+        write(yaml.safe_dump({"include": [name]} | around), "around")
         assert load_config("around")
 
 
