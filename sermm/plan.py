@@ -24,7 +24,7 @@ from data_modules.atomic import write_atomically
 from sermm.config import Config, to_yaml
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
-from sermm.rundir import experiment_folder, is_done, run_folder
+from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folder
 from sermm.terminal import console, new_progress
 
 _POLL_S = 0.2
@@ -161,7 +161,12 @@ def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            COMMAND_VARIABLE: user_command(),
+        },
         # a group of its own, so that loader workers end with it
         start_new_session=True,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from data_modules.errors import ConfigError, RunFailedError
 from sermm.config import Config, fingerprint, result_keys
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey, read_json_object
+
+# A plan tells its runs what started it.
+COMMAND_VARIABLE = "SERMM_COMMAND"
 
 _PACKAGES = ("sermm", "torch", "torchaudio", "lightning", "transformers", "torchmetrics", "numpy")
 
@@ -114,7 +118,7 @@ def environment(config: Config, data_sha256: str) -> dict[str, Any]:
         "result_keys": result_keys(config),
         "data_sha256": data_sha256,
         "git_revision": git_revision(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": user_command(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
         "platform": platform.platform(),
@@ -123,6 +127,11 @@ def environment(config: Config, data_sha256: str) -> dict[str, Any]:
         "num_threads": config.trainer.num_threads,
         "gpus": gpus,
     }
+
+
+def user_command() -> str:
+    """The command that the user typed: of the plan, if this run is part of one."""
+    return os.environ.get(COMMAND_VARIABLE) or shlex.join(["sermm", *sys.argv[1:]])
 
 
 def git_revision() -> str | None:
