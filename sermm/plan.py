@@ -24,7 +24,7 @@ from data_modules.atomic import write_atomically
 from sermm.config import Config, to_yaml
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
-from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folder
+from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folder, user_command
 from sermm.terminal import console, new_progress
 
 _POLL_S = 0.2
