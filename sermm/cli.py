@@ -19,6 +19,8 @@ from data_modules.errors import SermmError
 # subclass alone.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
+_STOPPED = 130
+
 app = typer.Typer(
     name="sermm",
     help="Honest speech + text emotion recognition experiments.",
@@ -187,8 +189,7 @@ def run(arguments: list[str]) -> int:
     try:
         status = app(arguments, prog_name="sermm", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("stopped; run the same command again to go on", err=True)
-        return 130
+        status = _STOPPED
     except SermmError as error:
         if debug:
             traceback.print_exc()
@@ -200,4 +201,7 @@ def run(arguments: list[str]) -> int:
         message = getattr(error, "format_message", error.__str__)()
         typer.echo(f"error: {command}: {_one_line(message)} See `{command} --help`.", err=True)
         return 2
+    # typer makes this status of a KeyboardInterrupt, without a word
+    if status == _STOPPED:
+        typer.echo("stopped; run the same command again to go on", err=True)
     return int(status or 0)

@@ -18,6 +18,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 
+from data_modules.datamodule import EmotionDataModule
 from sermm.checkpoints import CheckpointFiles, EpochKeeper, read_checkpoint
 from sermm.history import HistoryWriter
 from sermm.tasks.base import EmotionTask, Predictions
@@ -112,7 +113,7 @@ def stoppable() -> Iterator[None]:
 
 def train(
     task: EmotionTask,
-    data: L.LightningDataModule,
+    data: EmotionDataModule,
     *,
     folder: Path,
     options: TrainingOptions,
@@ -142,9 +143,10 @@ def train(
     on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
     resume = None
     if keeper.last.is_file():
-        for checkpoint in (keeper.last, keeper.best):
-            read_checkpoint(checkpoint)
+        read_checkpoint(keeper.best)
         resume = str(keeper.last)
+        # Lightning starts the loader before it tells the sampler which epoch it goes on with
+        data.sampler.set_epoch(read_checkpoint(keeper.last)["epoch"] + 1)
     with quiet_lightning(), stoppable():
         trainer = L.Trainer(
             accelerator=options.accelerator,

@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sermm.__main__ import main
 from sermm.cli import run
 
 # what is trained: experiment and overrides
@@ -89,9 +90,9 @@ class Workplace:
         return self.folder / "runs" / stated["name"] / key
 
     def fork(self, *arguments: str, prepare: Callable[[], None] = lambda: None) -> int:
-        """Run a command in a copy of this process; returns its id.
+        """Run a command in a copy of this process; returns its id, which leads a group of its own.
 
-        Costs no second import of torch. What it says goes to ``fork.txt``.
+        Costs no second import of torch. What the command says goes to ``fork.txt``.
 
         Args:
             arguments: Of the command line.
@@ -102,19 +103,38 @@ class Workplace:
             return pid
         status = 99
         try:
-            # test runners switch it off in their own workers
-            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.setsid()
-            with (self.folder / "fork.txt").open("w") as stream:
-                sys.stdout = sys.stderr = stream
-                try:
-                    prepare()
-                    status = run(list(arguments))
-                except BaseException:
-                    traceback.print_exc()
-                stream.flush()
+            become_a_program(self.folder / "fork.txt")
+            prepare()
+            status = call_main(arguments)
         finally:
             os._exit(status)
+
+    def said_by_fork(self) -> str:
+        """Everything that the last copy printed."""
+        return (self.folder / "fork.txt").read_text()
+
+
+def become_a_program(output: Path) -> None:
+    """Shake off what a test runner did to its process."""
+    handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.stdout = sys.stderr = open(handle, "w", buffering=1, closefd=False)  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def call_main(arguments: Sequence[str]) -> int:
+    """The exit status of ``sermm`` with these arguments."""
+    sys.argv = ["sermm", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    return 1
 
 
 def wait_for(pid: int) -> int:

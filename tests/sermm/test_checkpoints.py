@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from data_modules.errors import ModelError
+from sermm.checkpoints import CheckpointFiles, EpochKeeper, read_checkpoint
+from tests.sermm.workplace import Workplace
+
+RECORD = {"version": 1, "config": {"name": "tiny"}}
+
+
+class FakeTrainer:
+    """Notes which files were asked for."""
+
+    def __init__(self) -> None:
+        self.should_stop = False
+        self.current_epoch = 0
+        self.callback_metrics: dict[str, torch.Tensor] = {}
+        self.saved: list[tuple[str, bool]] = []
+
+    def save_checkpoint(self, path: Path, *, weights_only: bool) -> None:
+        self.saved.append((path.name, weights_only))
+
+    def epoch(self, keeper: EpochKeeper, ua: float) -> list[str]:
+        self.saved = []
+        self.callback_metrics["val/ua"] = torch.tensor(ua)
+        keeper.on_train_epoch_end(self, None)  # type: ignore[arg-type]
+        self.current_epoch += 1
+        return [name for name, _ in self.saved]
+
+
+def test_the_first_of_equals_is_best(tmp_path: Path) -> None:
+    keeper, trainer = EpochKeeper(tmp_path, patience=0), FakeTrainer()
+    assert trainer.epoch(keeper, 0.0) == ["best.ckpt", "last.ckpt"]
+    assert trainer.saved == [("best.ckpt", True), ("last.ckpt", False)]
+    assert trainer.epoch(keeper, 0.4) == ["best.ckpt", "last.ckpt"]
+    assert trainer.epoch(keeper, 0.4) == ["last.ckpt"]
+    assert trainer.epoch(keeper, 0.3) == ["last.ckpt"]
+    assert (keeper.best_epoch, keeper.best_ua) == (1, pytest.approx(0.4))
+    assert not trainer.should_stop
+
+
+@pytest.mark.parametrize(
+    ("patience", "scores", "stops_after"),
+    [(1, [0.5, 0.6, 0.6], 2), (2, [0.5, 0.4, 0.6, 0.5, 0.5], 4), (1, [0.1, 0.2, 0.3], None)],
+)
+def test_patience_counts_epochs_without_a_better_score(
+    tmp_path: Path, patience: int, scores: list[float], stops_after: int | None
+) -> None:
+    keeper, trainer = EpochKeeper(tmp_path, patience=patience), FakeTrainer()
+    stopped = None
+    for number, ua in enumerate(scores):
+        trainer.epoch(keeper, ua)
+        if trainer.should_stop:
+            stopped = number
+            break
+    assert stopped == stops_after
+
+
+def test_what_was_best_outlasts_the_process(tmp_path: Path) -> None:
+    keeper, trainer = EpochKeeper(tmp_path, patience=2), FakeTrainer()
+    for ua in (0.5, 0.4):
+        trainer.epoch(keeper, ua)
+    resumed, again = EpochKeeper(tmp_path / "elsewhere", patience=2), FakeTrainer()
+    resumed.load_state_dict(keeper.state_dict())
+    again.current_epoch = 2
+    resumed.on_train_start(again, None)  # type: ignore[arg-type]
+    assert not again.should_stop
+    assert again.epoch(resumed, 0.45) == ["last.ckpt"]
+    assert again.should_stop
+    # and one that had ended does not begin again
+    third, ended = EpochKeeper(tmp_path, patience=2), FakeTrainer()
+    third.load_state_dict(resumed.state_dict())
+    ended.current_epoch = 3
+    third.on_train_start(ended, None)  # type: ignore[arg-type]
+    assert ended.should_stop
+
+
+def test_files_carry_the_record(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "last.ckpt"
+    CheckpointFiles(RECORD).save_checkpoint({"state_dict": {"a": torch.ones(2)}}, path)
+    found = read_checkpoint(path)
+    assert found["sermm"] == RECORD
+    assert found["state_dict"]["a"].tolist() == [1, 1]
+
+
+def test_a_failed_write_leaves_the_earlier_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.ckpt"
+    files = CheckpointFiles(RECORD)
+    files.save_checkpoint({"state_dict": {}, "epoch": 1}, path)
+
+    def full(value: object, stream: Any) -> None:
+        stream.write(b"half of it")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="no space left"):
+        files.save_checkpoint({"state_dict": {}, "epoch": 2}, path)
+    assert read_checkpoint(path)["epoch"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, ...]:
+        return print, ("this must not run",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no checkpoint at all",
+        {"state_dict": {}},
+        {"state_dict": {}, "sermm": "text"},
+        {"sermm": RECORD},
+        ["a", "list"],
+        {"state_dict": {}, "sermm": RECORD, "more": Evil()},
+    ],
+    ids=["empty", "text", "foreign", "odd record", "no weights", "list", "code"],
+)
+def test_what_is_no_checkpoint_of_ours_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: object
+) -> None:
+    path = tmp_path / "model.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ModelError, match=r"model\.ckpt: expected a checkpoint written by sermm"):
+        read_checkpoint(path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="expected a checkpoint, got no file"):
+        read_checkpoint(tmp_path / "none.ckpt")
+
+
+def test_both_files_of_a_run_load_as_plain_data(place: Workplace) -> None:
+    folder = place.fit("span") / "checkpoints"
+    best, last = (
+        torch.load(folder / name, weights_only=True) for name in ("best.ckpt", "last.ckpt")
+    )
+    assert best.keys() >= {"state_dict", "sermm", "epoch"}
+    # three times the size of the weights, and of no use to who predicts
+    assert "optimizer_states" not in best
+    assert "optimizer_states" in last
+    assert best["sermm"] == last["sermm"]
+    assert best["sermm"]["config"]["model"]["task"] == "fusion"
+    assert last["epoch"] == 2

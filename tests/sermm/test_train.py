@@ -1,0 +1,273 @@
+"""Runs that are killed, stopped, moved and damaged: they end as if nothing had happened.
+
+Most are copies of this process (``Workplace.fork``), which saves the import of torch.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sermm.rundir import alone_in
+from tests.sermm.workplace import TASKS, Workplace, read_json, read_table, wait_for
+
+TIMEOUT_S = 60.0
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def num_epochs(folder: Path) -> int:
+    path = folder / "history.csv"
+    return len(read_table(path)) if path.is_file() else 0
+
+
+def at_write(name: str, times: int, *, after: bool, act: Callable[[], None]) -> None:
+    """Do something right before, or right after, the n-th time that a file of this name appears."""
+    seen = 0
+    replace = Path.replace
+
+    def watched(path: Path, target: Path) -> Path:
+        nonlocal seen
+        seen += Path(target).name == name
+        now = Path(target).name == name and seen == times
+        if now and not after:
+            act()
+        result = replace(path, target)
+        if now and after:
+            act()
+        return result
+
+    Path.replace = watched  # type: ignore[assignment, method-assign]
+
+
+def kill_at(name: str, times: int = 1, *, after: bool = False) -> Callable[[], None]:
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return lambda: at_write(name, times, after=after, act=die)
+
+
+def assert_same_run(folder: Path, undisturbed: Path) -> None:
+    for name in ("predictions.csv", "history.csv"):
+        assert (folder / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    found, expected = read_json(folder / "metrics.json"), read_json(undisturbed / "metrics.json")
+    assert found | {"seconds": 0} == expected | {"seconds": 0}
+    # what the killed process was about to write is gone
+    assert not list(folder.rglob("*.part"))
+
+
+# file, which time, killed after it appeared (or before); three epochs
+MOMENTS = [
+    ("environment.json", 1, True),
+    ("history.csv", 1, True),
+    ("best.ckpt", 1, True),
+    ("last.ckpt", 1, False),
+    ("last.ckpt", 1, True),
+    ("history.csv", 2, False),
+    ("last.ckpt", 2, True),
+    ("history.csv", 3, True),
+    ("last.ckpt", 3, True),
+    ("predictions.csv", 1, False),
+    ("alignment.npz", 1, False),
+    ("metrics.json", 1, False),
+]
+
+
+@pytest.mark.parametrize(("name", "times", "after"), MOMENTS)
+def test_a_run_killed_while_files_are_written_goes_on(
+    place: Workplace, name: str, times: int, after: bool
+) -> None:
+    # its best epoch is the first, which a resumed run has to remember
+    undisturbed = place.fit("linear", "name=undisturbed")
+    assert read_json(undisturbed / "metrics.json")["best_epoch"] == 0
+    settings = place.settings("linear", "name=killed")
+    killed = place.fork("fit", *settings, prepare=kill_at(name, times, after=after))
+    assert wait_for(killed) == -signal.SIGKILL
+    assert not (place.run_folder("linear", "name=killed") / "metrics.json").exists()
+    assert_same_run(place.fit("linear", "name=killed"), undisturbed)
+
+
+def kill_somewhere(place: Workplace, task: str, draw: random.Random) -> None:
+    """Kill a run twice at moments that have nothing to do with what it does, then let it end."""
+    started = time.monotonic()
+    undisturbed = place.fit(task, "name=undisturbed")
+    took = time.monotonic() - started
+    for _ in range(2):
+        pid = place.fork("fit", *place.settings(task, "name=killed"))
+        time.sleep(draw.uniform(0.1, 1.0) * took)
+        os.kill(pid, signal.SIGKILL)
+        # a fast one may have ended before
+        assert wait_for(pid) in (-signal.SIGKILL, 0), place.said_by_fork()
+    folder = place.run_folder(task, "name=killed")
+    place.sermm("fit", *place.settings(task, "name=killed"))
+    assert_same_run(folder, undisturbed)
+    # every epoch once
+    assert [row["epoch"] for row in read_table(folder / "history.csv")] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("task", ["span", "acoustic", "attention"])
+def test_a_run_killed_anywhere_goes_on(place: Workplace, task: str) -> None:
+    kill_somewhere(place, task, random.Random(task))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(20))
+def test_a_run_killed_anywhere_goes_on_each_time(place: Workplace, number: int) -> None:
+    kill_somewhere(place, list(TASKS)[number % len(TASKS)], random.Random(number))
+
+
+def test_a_process_of_its_own_is_killed_and_goes_on_in_another(place: Workplace) -> None:
+    settings = ("optim.epochs=30", "data.num_workers=1")
+    undisturbed = place.fit("linear", "name=undisturbed", *settings)
+    folder = place.run_folder("linear", "name=killed")
+    with subprocess.Popen(
+        [sys.executable, "-m", "sermm", "fit", *place.settings("linear", "name=killed", *settings)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    ) as process:
+        wait_until(lambda: num_epochs(folder) > 0)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        # loader workers see that their parent is gone; nothing was said until then
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    assert 0 < num_epochs(folder) < 30
+    assert "fit linear_demo" in read_json(folder / "environment.json")["command"]
+    assert_same_run(place.fit("linear", "name=killed", *settings), undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_and_goes_on(place: Workplace, number: signal.Signals) -> None:
+    settings = ("optim.epochs=30",)
+    undisturbed = place.fit("linear", "name=undisturbed", *settings)
+    pid = place.fork("fit", *place.settings("linear", "name=stopped", *settings))
+    folder = place.run_folder("linear", "name=stopped")
+    wait_until(lambda: num_epochs(folder) > 2)
+    os.kill(pid, number)
+    assert wait_for(pid) == 130
+    assert place.said_by_fork() == "stopped; run the same command again to go on\n"
+    assert not list(folder.rglob("*.part"))
+    assert not (folder / "metrics.json").exists()
+    assert_same_run(place.fit("linear", "name=stopped", *settings), undisturbed)
+
+
+def test_ctrl_c_works_again_after_a_stopped_run(place: Workplace) -> None:
+    """Lightning switches it off for the process that it is about to end."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", Path.replace)  # restored at the end
+        at_write("last.ckpt", 1, after=True, act=stop)
+        said = place.sermm("fit", *place.settings("linear"))
+    assert said.status == 130
+    assert signal.getsignal(signal.SIGINT) == handler
+
+
+def test_patience_ends_training_and_stays_ended(place: Workplace) -> None:
+    settings = ("optim.patience=1", "optim.epochs=9")
+    undisturbed = place.fit("linear", "name=undisturbed", *settings)
+    epochs = len(read_table(undisturbed / "history.csv"))
+    best = read_json(undisturbed / "metrics.json")["best_epoch"]
+    assert epochs == best + 2 < 9
+    # killed when training had ended: what follows is the test part, and no further epoch
+    killed = place.fork(
+        "fit", *place.settings("linear", "name=killed", *settings), prepare=kill_at("metrics.json")
+    )
+    assert wait_for(killed) == -signal.SIGKILL
+    assert_same_run(place.fit("linear", "name=killed", *settings), undisturbed)
+
+
+def test_a_moved_run_remembers_its_best_epoch(place: Workplace) -> None:
+    undisturbed = place.fit("linear", "name=undisturbed")
+    killed = place.fork(
+        "fit",
+        *place.settings("linear", "name=killed"),
+        prepare=kill_at("last.ckpt", 2, after=True),
+    )
+    assert wait_for(killed) == -signal.SIGKILL
+    (place.folder / "runs" / "killed").rename(place.folder / "runs" / "moved")
+    assert_same_run(place.fit("linear", "name=moved"), undisturbed)
+
+
+# without last.ckpt a run starts again
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("last.ckpt", "cut"),
+        ("last.ckpt", "foreign"),
+        ("best.ckpt", "cut"),
+        ("best.ckpt", "foreign"),
+        ("best.ckpt", "gone"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(place: Workplace, name: str, damage: str) -> None:
+    killed = place.fork(
+        "fit",
+        *place.settings("linear"),
+        prepare=kill_at("last.ckpt", 2, after=True),
+    )
+    assert wait_for(killed) == -signal.SIGKILL
+    folder = place.run_folder("linear")
+    path = folder / "checkpoints" / name
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:2000])
+    elif damage == "gone":
+        path.unlink()
+    else:
+        torch.save({"state_dict": {}}, path)
+    said = place.sermm("fit", *place.settings("linear"))
+    assert said.status == 2
+    assert said.err.startswith(f"error: {path.relative_to(place.folder)}: expected a checkpoint")
+    assert said.err.count("\n") == 1
+
+
+def test_two_processes_do_not_share_a_run(place: Workplace) -> None:
+    def wait() -> None:
+        time.sleep(TIMEOUT_S)
+
+    first = place.fork(
+        "fit",
+        *place.settings("linear"),
+        prepare=lambda: at_write("last.ckpt", 1, after=True, act=wait),
+    )
+    folder = place.run_folder("linear")
+    wait_until((folder / "checkpoints" / "last.ckpt").exists)
+    said = place.sermm("fit", *place.settings("linear"))
+    assert said.status == 1
+    assert f"got process {first} at work on it" in said.err
+    os.kill(first, signal.SIGKILL)
+    wait_for(first)
+    assert place.sermm("fit", *place.settings("linear")).status == 0
+
+
+def test_leftovers_of_a_killed_process_are_cleared(tmp_path: Path) -> None:
+    leftovers = [tmp_path / ".config.yaml.x1.part", tmp_path / "checkpoints" / ".last.ckpt.y2.part"]
+    kept = tmp_path / "config.yaml"
+    (tmp_path / "checkpoints").mkdir()
+    for path in (*leftovers, kept):
+        path.write_text("half")
+    with alone_in(tmp_path):
+        assert not any(path.exists() for path in leftovers)
+    assert kept.exists()
+    # and it can be held again
+    with alone_in(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
