@@ -176,9 +176,9 @@ def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
 def _stop(running: list[_Child]) -> None:
     """End what still runs (Ctrl-C or an error in the plan): politely, then for good."""
     try:
-        # not SIGINT, which a process that was started in the background may ignore
         for child in running:
-            _signal(child, signal.SIGTERM)
+            # not SIGINT, which a process that was started in the background may ignore
+            child.process.terminate()
         deadline = time.monotonic() + _STOP_S
         for child in running:
             with suppress(subprocess.TimeoutExpired):
@@ -186,17 +186,15 @@ def _stop(running: list[_Child]) -> None:
     finally:
         # also when a second Ctrl-C says that this takes too long
         for child in running:
-            if child.process.poll() is None:
-                _signal(child, signal.SIGKILL)
-                child.process.wait()
+            _kill_group(child)
+            child.process.wait()
             child.log.close()
 
 
-def _signal(child: _Child, number: int) -> None:
-    try:
-        os.killpg(child.process.pid, number)
-    except ProcessLookupError:
-        return  # it ended in between
+def _kill_group(child: _Child) -> None:
+    """Kill a child and what it started, such as loader workers."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.process.pid, signal.SIGKILL)
 
 
 def _epochs_done(folder: Path) -> int:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -104,7 +105,9 @@ class Workplace:
         status = 99
         try:
             os.setsid()
-            become_a_program(self.folder / "fork.txt")
+            become_a_program(
+                os.open(self.folder / "fork.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            )
             prepare()
             status = call_main(arguments)
         finally:
@@ -115,9 +118,8 @@ class Workplace:
         return (self.folder / "fork.txt").read_text()
 
 
-def become_a_program(output: Path) -> None:
-    """Shake off what a test runner did to its process."""
-    handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def become_a_program(handle: int) -> None:
+    """Shake off what a test runner did to its process; output goes to this file descriptor."""
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     sys.stdout = sys.stderr = open(handle, "w", buffering=1, closefd=False)  # noqa: SIM115
@@ -135,6 +137,14 @@ def call_main(arguments: Sequence[str]) -> int:
     except BaseException:
         traceback.print_exc()
     return 1
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
+    """Look again and again until it holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
 
 
 def wait_for(pid: int) -> int:
