@@ -37,7 +37,7 @@ then states its difference. Overrides on the command line come last:
 
 ```bash
 sermm config fusion_demo seed=1 optim.lr=5e-4 "plan.seeds=[0,1,2]"
-make experiment NAME=fusion_demo SET="plan.seeds=[0,1,2] name=fusion_demo_3_seeds"
+make experiment NAME=fusion_demo SET="model.alignment=attention name=fusion_demo_learned"
 ```
 
 `sermm config` prints the result, which is itself a file: `sermm experiment`, `fit`, `extract` and
