@@ -41,6 +41,15 @@ def _umask() -> int:
     return mask
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all."""
+
+    def write(stream: IO[str]) -> None:
+        stream.write(text)
+
+    write_atomically(path, write)
+
+
 def write_json(path: Path, value: object) -> None:
     """Write indented JSON whole or not at all."""
 

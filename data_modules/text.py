@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_modules.checkpoints import find_checkpoint
 from data_modules.errors import DataError, ModelError
+from data_modules.pretrained import find_checkpoint
 from data_modules.vocabulary import SPECIAL_TOKENS, train_word_pieces
 
 # One of these holds the vocabulary. A folder with a config.json alone would load as a tokenizer

@@ -20,7 +20,7 @@ from typing import IO
 
 from rich.progress import TaskID
 
-from data_modules.atomic import write_atomically
+from data_modules.atomic import write_text
 from sermm.config import Config, to_yaml
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
@@ -108,7 +108,7 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
     if not waiting:
         return outcome
     file = experiment_folder(config) / "experiment.yaml"
-    write_atomically(file, lambda stream: _write(stream, to_yaml(config)))
+    write_text(file, to_yaml(config))
     workers = num_workers(config, len(waiting))
     running: list[_Child] = []
     with ExitStack() as stack:
@@ -141,10 +141,6 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
                     )
             time.sleep(_POLL_S)
     return outcome
-
-
-def _write(stream: IO[str], text: str) -> None:
-    stream.write(text)
 
 
 def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:

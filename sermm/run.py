@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from data_modules.atomic import write_atomically, write_json
+from data_modules.atomic import write_json, write_text
 from data_modules.errors import RunFailedError, first_ids
 from data_modules.prepare import Prepared
 from data_modules.selection import Selection
@@ -73,7 +72,7 @@ def _fit(
 ) -> RunMetrics:
     """Train and score in a run folder that this process holds."""
     folder = run_folder(config)
-    write_atomically(folder / "config.yaml", lambda stream: _write(stream, to_yaml(config)))
+    write_text(folder / "config.yaml", to_yaml(config))
     write_json(folder / "environment.json", environment(config, sha256))
     task = build_task(config, data.facts, statistics=data.statistics, text_model=data.text_model)
     logger = build_logger(config, folder)
@@ -103,10 +102,6 @@ def _fit(
     metrics = replace(metrics, data_sha256=sha256, seconds=round(time.monotonic() - started, 3))
     write_run_metrics(folder / "metrics.json", metrics)
     return metrics
-
-
-def _write(stream: IO[str], text: str) -> None:
-    stream.write(text)
 
 
 def _options(config: Config) -> TrainingOptions:

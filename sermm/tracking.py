@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from data_modules.atomic import write_atomically
+from data_modules.atomic import write_text
 from sermm.config import Config, to_dict
 from sermm.predictions import read_predictions
 
@@ -61,7 +61,7 @@ def build_logger(config: Config, folder: Path) -> Any:
     resumed = id_file.is_file()
     run_id = id_file.read_text().strip() if resumed else secrets.token_hex(4)
     if not resumed:
-        write_atomically(id_file, lambda stream: _write(stream, run_id))
+        write_text(id_file, f"{run_id}\n")
     logger = WandbLogger(
         name=f"{config.name} {folder.name}",
         save_dir=os.environ.get("WANDB_DIR", "."),
@@ -81,10 +81,6 @@ def build_logger(config: Config, folder: Path) -> Any:
     # Lightning states it though it has no effect, and W&B warns: github.com/wandb/wandb/pull/10909
     logger._wandb_init.pop("anonymous")
     return logger
-
-
-def _write(stream: Any, text: str) -> None:
-    stream.write(f"{text}\n")
 
 
 def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float]) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from data_modules.checkpoints import find_checkpoint
 from data_modules.errors import ModelError
+from data_modules.pretrained import find_checkpoint
 from data_modules.text import Tokenizer
 
 # Heads that a checkpoint may lack: nothing here reads them.
