@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.corpora import find_corpus
-from data_modules.errors import DataError, RunFailedError
+from data_modules.errors import CorpusNotFoundError, DataError, RunFailedError
 from sermm.config import Config
 from sermm.inputs import check_inputs
 from sermm.run_metrics import RunKey
 from sermm.rundir import experiment_folder
-from sermm.terminal import console, progress_bar
+from sermm.terminal import console, progress_bar, say
 
 if TYPE_CHECKING:
     from data_modules.prepared import Prepared
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 def prepare_corpus(name: str, root: Path, cache: Path) -> None:
     """Read a release and print what is in it; raises RunFailedError if a check fails."""
     corpus = find_corpus(name)
+    if not root.is_dir():
+        raise CorpusNotFoundError(
+            "--root",
+            expected=f"the folder of the {corpus.title} release",
+            got=f"{root}, no folder",
+            fix="correct it",
+        )
     from data_modules.prepare import prepare
     from data_modules.tables import counts_table, exclusions_table
 
@@ -84,12 +91,10 @@ def fit_run(config: Config, *, ready: bool) -> None:
 
     metrics = fit(config, prepared)
     if metrics is None:
-        console.print("this run is finished already")
+        say("this run is finished already")
         return
     scores = ", ".join(f"{name} {value:.3f}" for name, value in metrics.metrics.items())
-    console.print(
-        f"fold {metrics.fold}, seed {metrics.seed}: {scores} on {metrics.num_test} test utterances"
-    )
+    say(f"fold {metrics.fold}, seed {metrics.seed}: {scores} on {metrics.num_test} test utterances")
 
 
 def run_experiment(config: Config) -> None:
@@ -103,7 +108,7 @@ def run_experiment(config: Config) -> None:
     keys = plan_runs(config, len(selection.folds))
     outcome = execute(config, keys, hash_of_data(config, prepared, selection))
     if outcome.skipped:
-        console.print(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")
+        say(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")
     if len(outcome.failed) < len(keys):
         _report(experiment_folder(config), keys, len(selection.folds))
     if outcome.failed:
@@ -125,16 +130,16 @@ def _report(folder: Path, keys: Sequence[RunKey], num_folds: int | None) -> None
     write_summary(folder, summary)
     page = write_report(folder)
     print_summary(console, summary)
-    console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+    say(f"report: {page}")
 
 
 def report_experiments(names: Sequence[str], runs: Path) -> None:
     """Write the reports of experiments again and print their tables."""
+    folders = [_existing(runs / name) for name in names]
     from sermm.results import find_runs
     from sermm.summary import FILE_NAME, planned_runs, read_summary
 
-    for name in names:
-        folder = _existing(runs / name)
+    for folder in folders:
         known = (folder / FILE_NAME).is_file()
         # the plan knows of runs that are missing; without one, what is there is the plan
         keys = planned_runs(folder) if known else find_runs(folder)

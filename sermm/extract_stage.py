@@ -9,7 +9,7 @@ from data_modules.prepare import Prepared
 from sermm.config import Config
 from sermm.extract import ExtractionReport, clips_of, estimate_bytes, extract, missing_clips
 from sermm.extract import open_store as open_store_of
-from sermm.terminal import console, progress_bar
+from sermm.terminal import progress_bar, say
 from sermm.upstreams import SpeechUpstream, build_speech_upstream, options_of
 
 
@@ -35,11 +35,11 @@ def extract_missing(config: Config, prepared: Prepared) -> ExtractionReport | No
     if not missing:
         return None
     size = estimate_bytes(upstream, missing, store) / 2**20
-    console.print(f"{upstream.name}: {len(missing)} clips, about {size:.0f} MiB in {store.folder}")
+    say(f"{upstream.name}: {len(missing)} clips, about {size:.0f} MiB in {store.folder}")
     with progress_bar(f"computing {upstream.name}") as on_progress:
         report = extract(upstream, clips, store, on_progress=on_progress)
     if report.short_clips:
-        console.print(
+        say(
             f"{len(report.short_clips)} clips are shorter than a window and were filled up with "
             "zeros",
             style="yellow",

@@ -6,12 +6,9 @@ request, on the hub. Loading itself is left to transformers.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from data_modules.errors import ModelError
@@ -95,6 +92,11 @@ def _ask_hub(name: str, revision: str) -> None:
             got="neither",
             fix=fix,
         )
+    # a tenth of a second to import, and needed here alone
+    import http.client
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(
         f"{endpoint}/{name}/resolve/{revision}/config.json", method="HEAD"
     )

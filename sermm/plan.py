@@ -25,7 +25,7 @@ from sermm.config import Config, to_yaml
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
 from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folder, user_command
-from sermm.terminal import console, new_progress
+from sermm.terminal import new_progress, say
 
 _POLL_S = 0.2
 _STOP_S = 10.0
@@ -131,14 +131,11 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
                 progress.advance(total)
                 if status == 0 and is_finished(child.folder):
                     outcome.finished.append(child.key)
-                    console.print(f"  {child.key.folder_name} finished")
+                    say(f"  {child.key.folder_name} finished")
                 else:
                     outcome.failed[child.key] = _last_line(child, status)
-                    console.print(
-                        f"  {child.key.folder_name} failed: {outcome.failed[child.key]}",
-                        style="red",
-                        markup=False,
-                    )
+                    why = outcome.failed[child.key]
+                    say(f"  {child.key.folder_name} failed: {why}", style="red")
             time.sleep(_POLL_S)
     return outcome
 

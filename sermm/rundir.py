@@ -20,7 +20,6 @@ from typing import Any
 
 from data_modules.errors import ConfigError, RunFailedError
 from sermm.config import Config, fingerprint, result_keys
-from sermm.results import is_finished
 from sermm.run_metrics import RunKey, read_json_object
 
 # A plan tells its runs what started it.
@@ -46,6 +45,9 @@ def is_done(config: Config, data_sha256: str) -> bool:
         ConfigError: The folder holds a finished or begun run of another configuration or of other
             data, which must not be mixed with this one.
     """
+    # results reads tables with numpy, which a misspelt key should not wait for
+    from sermm.results import is_finished
+
     folder = run_folder(config)
     begun = folder / "environment.json"
     if not begun.is_file():

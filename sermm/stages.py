@@ -28,7 +28,7 @@ from data_modules.protocols import find_protocol
 from data_modules.selection import Selection, data_sha256, select
 from sermm.config import Config, needs_speech, needs_text, needs_word_times
 from sermm.inputs import check_inputs, corpus_root
-from sermm.terminal import console, progress_bar
+from sermm.terminal import progress_bar, say
 
 
 def make_ready(config: Config) -> Prepared:
@@ -97,7 +97,7 @@ def _make_demo(config: Config, root: Path) -> None:
         )
     note = digest_note(root)
     if note:
-        console.print(note, style="yellow", markup=False)
+        say(note, style="yellow")
 
 
 def align_missing(config: Config, prepared: Prepared) -> Prepared:
@@ -159,7 +159,7 @@ def _load(root: Path, utterance: Utterance) -> Waveform:
 def _print_alignment(report: AlignmentReport) -> None:
     total = sum(report.num_words.values())
     shares = ", ".join(f"{n} {source} ({n / total:.1%})" for source, n in report.num_words.items())
-    console.print(f"word times: {shares or 'none'} in {report.num_aligned} utterances")
+    say(f"word times: {shares or 'none'} in {report.num_aligned} utterances")
     for what, names in (
         (f"{report.source} did not find the words of", report.failed),
         ("no audio for", report.without_audio),
@@ -167,7 +167,7 @@ def _print_alignment(report: AlignmentReport) -> None:
     ):
         if names:
             told = f"{what} {len(names)} utterances: {first_ids(names)}"
-            console.print(told, style="yellow", markup=False)
+            say(told, style="yellow")
 
 
 def make_selection(config: Config, prepared: Prepared) -> Selection:

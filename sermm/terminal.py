@@ -16,9 +16,13 @@ from rich.progress import (
 )
 
 console = Console()
-error_console = Console(stderr=True, soft_wrap=True)
 
 OnProgress = Callable[[int, int], None]
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print one line as it is: paths keep their brackets, and logs their line ends."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def new_progress() -> Progress:
