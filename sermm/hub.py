@@ -97,13 +97,11 @@ def _ask_hub(name: str, revision: str) -> None:
     import urllib.error
     import urllib.request
 
-    request = urllib.request.Request(
-        f"{endpoint}/{name}/resolve/{revision}/config.json", method="HEAD"
-    )
+    url = f"{endpoint}/{name}/resolve/{revision}/config.json"
     token = os.environ.get("HF_TOKEN")
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
+        request = urllib.request.Request(url, headers=headers, method="HEAD")
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
             return
     except urllib.error.HTTPError as error:
