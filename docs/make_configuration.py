@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields, is_dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from data_modules.atomic import write_text
 from sermm.compose import load_config
 from sermm.config import Config, result_keys, type_name, valid_keys
 from sermm.limits import CHOICES, LISTS, POSITIVE, RANGES
@@ -134,15 +136,16 @@ def page() -> str:
         parts.append(f"## {title}\n\n{text}\n\n{head}\n{rows}\n")
     results = result_keys(load_config("fusion_demo"))
     where = ", ".join(f"`{key}`" for key in valid_keys() if key not in results)
-    parts.append(
-        "## What makes a run another run\n\n"
+    text = (
         "Every run stores a fingerprint of the keys that can change a result. A finished run is "
         "skipped if its fingerprint and its data are those of now; a run folder with another "
         "fingerprint is an error, never overwritten. These keys say where, how fast or which runs, "
-        f"and are not in the fingerprint: {where}.\n"
+        f"and are not in the fingerprint: {where}."
     )
+    wrapped = textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+    parts.append(f"## What makes a run another run\n\n{wrapped}\n")
     return "\n".join(parts)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    write_text(PAGE, page())

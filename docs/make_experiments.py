@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from data_modules.atomic import write_text
 from sermm.compose import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -31,4 +32,4 @@ def updated(page: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    write_text(README, updated(README.read_text(encoding="utf-8")))

@@ -12,11 +12,10 @@ import sys
 from base64 import b64decode, b64encode
 from io import BytesIO
 from pathlib import Path
-from typing import IO
 
 from PIL import Image
 
-from data_modules.atomic import write_atomically
+from data_modules.atomic import write_text
 from sermm.report.alignment import FILE_NAME, AlignmentExample, read_alignment_example
 from sermm.report.alignment_plot import alignment_picture
 
@@ -65,11 +64,7 @@ def _with_palette(encoded: re.Match[str]) -> str:
 def main(run: Path) -> None:
     """Write the picture of a run folder."""
     svg = standalone(read_alignment_example(run / FILE_NAME))
-    write_atomically(PICTURE, lambda stream: _write(stream, svg))
-
-
-def _write(stream: IO[str], text: str) -> None:
-    stream.write(text)
+    write_text(PICTURE, svg)
 
 
 if __name__ == "__main__":
