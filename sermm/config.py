@@ -66,7 +66,7 @@ class TextConfig:
 
     # scratch, a folder of a checkpoint, or a hub id of the BERT family
     name: str = "scratch"
-    revision: str | None = None  # of a hub id; recorded in environment.json
+    revision: str | None = None  # of a hub id; a commit makes the run repeatable
     frozen: bool = False  # its weights stay as they are
     vocab_size: int = 2000  # scratch: WordPiece entries, trained on the fold's training part
     hidden: int = 64  # scratch: width

@@ -62,11 +62,13 @@ def write_example(
         log_mel = picture(clip, torch.tensor([len(waveform)])).frames[0].numpy()
         attention = _attention(task, batch)
     stride_s = dataset.frames.stride_s
+    # what trimming cut from the start
+    cut_s = dataset.frames.first_center_of(chosen) - dataset.frames.first_center_s
     # the task's convolutions, if any, lower the rate of what is attended to
     rate = task.speech.convolutions.rate if isinstance(task, AlignedFusionTask) else 1
     spans_s = None
     if batch.token_spans is not None:
-        spans_s = batch.token_spans[0].numpy() * stride_s  # (L, 2)
+        spans_s = batch.token_spans[0].numpy() * stride_s + cut_s  # (L, 2)
     write_alignment_example(
         folder / FILE_NAME,
         utterance_id=chosen.id,

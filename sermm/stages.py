@@ -188,7 +188,7 @@ def hash_of_data(config: Config, prepared: Prepared, selection: Selection) -> st
     sources = config.data.aligners if needs_word_times(config) else []
 
     def as_read(utterance: Utterance) -> Utterance:
-        used = next((words for s in sources if (words := utterance.words_from(s))), ())
+        used = tuple(word for source in sources for word in utterance.words_from(source))
         text = utterance.text if needs_text(config) else None
         return replace(utterance, text=text, words=used)
 

@@ -1,8 +1,9 @@
 """How frames reach words: the frames of a word's time span, or learned attention.
 
-The attention-RNN follows the published description of Boigne et al. (arXiv 2011.05585): recurrent
-encoders for both modalities, attention from word pieces over frames, a second recurrent layer.
-Sizes, the pooling and the special tokens' treatment are not given there and are our choice.
+:class:`FrameAttention` is a reconstruction of what the abstract of Boigne et al. (arXiv 2011.05585)
+says: an attention-based recurrent network that aligns acoustic frames with the states of word
+pieces. Sizes, the kind of attention, pooling and the special tokens' treatment are not given there
+and are our choice. :class:`SpanPooling`, alignment by word times, is ours.
 """
 
 from __future__ import annotations

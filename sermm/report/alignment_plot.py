@@ -52,7 +52,7 @@ def alignment_picture(example: AlignmentExample) -> str:
     said = " ".join(word.text for word in example.words) or "no words"
     alternative = (
         f"Utterance {example.utterance_id}, {example.duration_s:.2f} s, labelled {example.label}, "
-        f"predicted {example.predicted}. Words: {said}."
+        f"predicted {example.predicted}. Words: {said.rstrip(".")}."
     )
     width = min(max(7.6, 0.32 * len(example.words)), 30.0)  # the page scrolls a wide picture
     return draw_svg("alignment", alternative, (width, sum(heights) + 0.6), draw)

@@ -15,9 +15,10 @@ from sermm.tasks.base import EmotionTask, Objective
 
 
 class AlignedFusionTask(EmotionTask):
-    """The attention-RNN of Boigne et al. (2020), with times or with learned attention.
+    """An attention-RNN after Boigne et al. (2020), and the same with word times for attention.
 
-    Speech states are brought to each word piece, joined to its text state, and a bidirectional
+    The reference gives no sizes (``nn/fusion.py``); here the text encoder has no recurrent layer of
+    its own, and with word times the speech has none. Speech states are brought to each word piece, joined to its text state, and a bidirectional
     GRU reads the joined sequence; pooling and a head follow.
 
     Args:
