@@ -30,6 +30,7 @@ from sermm.build_model import DataFacts, FrameStatistics, text_config_for
 from sermm.config import Config, mel_bands, needs_speech, needs_text, needs_word_times
 from sermm.extract import open_store
 from sermm.extract_stage import speech_upstream
+from sermm.upstreams.text import longest_input
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,11 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     tokenizer, transcripts, text_model, text_config = None, None, None, None
     if needs_text(config):
         tokenizer = build_tokenizer(config, [selection.utterances[i] for i in fold.train])
-        used = [selection.utterances[i] for part in fold.parts().values() for i in part]
-        transcripts = {u.id: build_transcript(config, u, tokenizer) for u in used}
         text_model, text_config = text_config_for(config, tokenizer)
+        limits = (config.data.max_pieces, tokenizer.max_length, longest_input(text_config))
+        longest = min(limit for limit in limits if limit is not None)
+        used = [selection.utterances[i] for part in fold.parts().values() for i in part]
+        transcripts = {u.id: build_transcript(config, u, tokenizer, longest) for u in used}
 
     def dataset(ids: Sequence[str]) -> UtteranceDataset:
         return UtteranceDataset(
@@ -154,11 +157,24 @@ def build_tokenizer(config: Config, train: Sequence[Utterance]) -> Tokenizer:
     return Tokenizer.load(text.name, text.revision)
 
 
-def build_transcript(config: Config, utterance: Utterance, tokenizer: Tokenizer) -> Transcript:
-    """Word pieces of an utterance and, where the task needs them, the times of its words."""
+def build_transcript(
+    config: Config, utterance: Utterance, tokenizer: Tokenizer, max_pieces: int
+) -> Transcript:
+    """Word pieces of an utterance and, where the task needs them, the times of its words.
+
+    Args:
+        config: Says whether times are needed, and from which sources.
+        utterance: With a transcript.
+        tokenizer: Of the text model.
+        max_pieces: Most pieces, special tokens included, that the text model reads.
+
+    Raises:
+        DataError: There are more pieces.
+        AlignmentError: There are no word times from any source that is named.
+    """
     words = transcript_words(utterance.text or "")
     pieces = tokenizer.encode(
-        words, max_pieces=config.data.max_pieces, where=f"{utterance.corpus} {utterance.id}"
+        words, max_pieces=max_pieces, where=f"{utterance.corpus} {utterance.id}"
     )
     timed: Sequence[Word] | None = None
     if needs_word_times(config):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from data_modules.prepare import Prepared
 from data_modules.selection import Selection
 from sermm.build_data import RunData, build_data
 from sermm.build_model import build_task, checkpoint_record
-from sermm.config import Config, fingerprint, to_yaml
+from sermm.config import Config, fingerprint, needs_text, to_yaml
 from sermm.example import write_example
 from sermm.metrics import class_metrics, confusion_matrix
 from sermm.predictions import read_predictions, write_predictions
@@ -30,6 +31,7 @@ from sermm.stages import failed_checks, hash_of_data, make_selection
 from sermm.terminal import console
 from sermm.tracking import build_logger, close, log_results
 from sermm.train import TrainingOptions, TrainingResult, train
+from sermm.upstreams.text import text_model_facts
 
 IntArray = npt.NDArray[np.int64]
 
@@ -73,7 +75,7 @@ def _fit(
     """Train and score in a run folder that this process holds."""
     folder = run_folder(config)
     write_text(folder / "config.yaml", to_yaml(config))
-    write_json(folder / "environment.json", environment(config, sha256))
+    write_json(folder / "environment.json", environment(config, sha256) | _started_from(config))
     task = build_task(config, data.facts, statistics=data.statistics, text_model=data.text_model)
     logger = build_logger(config, folder)
     try:
@@ -102,6 +104,14 @@ def _fit(
     metrics = replace(metrics, data_sha256=sha256, seconds=round(time.monotonic() - started, 3))
     write_run_metrics(folder / "metrics.json", metrics)
     return metrics
+
+
+def _started_from(config: Config) -> dict[str, Any]:
+    """The pretrained weights of a run, if it has any."""
+    text = config.model.text
+    if not needs_text(config) or text.name == "scratch":
+        return {}
+    return {"text_model": text_model_facts(text.name, text.revision)}
 
 
 def _options(config: Config) -> TrainingOptions:

@@ -72,6 +72,8 @@ class TrainingResult:
 _MUTED = (
     # batches are read from a memory map in less time than a worker's queue takes
     ".*does not have many workers.*",
+    # a frozen encoder is meant to be
+    ".*module\\(s\\) in eval mode at the start of training.*",
     # small corpora have few batches; figures are logged an epoch at a time
     ".*number of training batches.*is smaller than the logging interval.*",
     # Lightning's own use of torch: github.com/Lightning-AI/pytorch-lightning/issues/21326

@@ -6,8 +6,10 @@ a key that is missing from the checkpoint is an error: it would be random weight
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +22,17 @@ from data_modules.text import Tokenizer
 # Heads that a checkpoint may lack: nothing here reads them.
 _UNUSED = ("pooler.", "cls.", "lm_head.", "classifier.")
 _FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
+# Families whose first position is the one after the id of padding.
+_COUNTS_FROM_PADDING = (
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "data2vec-text",
+    "longformer",
+    "mpnet",
+)
 # what older checkpoints have in place of safetensors
 _OLD_FILES = ("config.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
 
@@ -70,10 +83,7 @@ def load_text_model(name: str, revision: str | None = None) -> nn.Module:
     Raises:
         ModelError: It cannot be found or read, is no encoder, or lacks weights of the encoder.
     """
-    where = f"model.text.name={name}"
-    folder = find_checkpoint(name, revision, patterns=_FILES, where=where)
-    if not any(folder.glob("*.safetensors")):
-        folder = find_checkpoint(name, revision, patterns=_OLD_FILES, where=where)
+    where, folder = f"model.text.name={name}", _find_folder(name, revision)
     from transformers import AutoModel
 
     try:
@@ -111,6 +121,45 @@ def load_text_model(name: str, revision: str | None = None) -> nn.Module:
             fix="use the checkpoint that belongs to this architecture",
         )
     return _without_pooler(model)
+
+
+def _find_folder(name: str, revision: str | None) -> Path:
+    where = f"model.text.name={name}"
+    folder = find_checkpoint(name, revision, patterns=_FILES, where=where)
+    if any(folder.glob("*.safetensors")):
+        return folder
+    return find_checkpoint(name, revision, patterns=_OLD_FILES, where=where)
+
+
+def text_model_facts(name: str, revision: str | None = None) -> dict[str, str | None]:
+    """Which weights a run started from, for its record: a folder's or branch's name can move on.
+
+    Returns:
+        ``name``, ``commit`` (of a hub id) and ``sha256`` over configuration and weights.
+    """
+    folder = _find_folder(name, revision)
+    digest = hashlib.sha256()
+    files = {path for pattern in (*_FILES, *_OLD_FILES) for path in folder.glob(pattern)}
+    for path in sorted(files):
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    # the hub's cache names the folder of a revision by its commit
+    commit = folder.name if folder.parent.name == "snapshots" else None
+    return {"name": name, "commit": commit, "sha256": digest.hexdigest()}
+
+
+def longest_input(config: Mapping[str, Any]) -> int | None:
+    """Most pieces that an encoder has positions for; None if it does not count them.
+
+    Args:
+        config: Of the encoder, as plain data.
+    """
+    positions = config.get("max_position_embeddings")
+    if not positions:
+        return None
+    if config["model_type"] in _COUNTS_FROM_PADDING:
+        return int(positions) - int(config["pad_token_id"]) - 1
+    return int(positions)
 
 
 @contextmanager
