@@ -49,10 +49,10 @@ def alignment_picture(example: AlignmentExample) -> str:
         panels[-1].set_xlabel("time (s)")
         panels[0].set_xlim(0, example.duration_s)
 
-    said = " ".join(word.text for word in example.words) or "no words"
+    said = " ".join(word.text for word in example.words).rstrip(".") or "no words"
     alternative = (
         f"Utterance {example.utterance_id}, {example.duration_s:.2f} s, labelled {example.label}, "
-        f"predicted {example.predicted}. Words: {said.rstrip(".")}."
+        f"predicted {example.predicted}. Words: {said}."
     )
     width = min(max(7.6, 0.32 * len(example.words)), 30.0)  # the page scrolls a wide picture
     return draw_svg("alignment", alternative, (width, sum(heights) + 0.6), draw)
