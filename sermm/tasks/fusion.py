@@ -18,8 +18,9 @@ class AlignedFusionTask(EmotionTask):
     """An attention-RNN after Boigne et al. (2020), and the same with word times for attention.
 
     The reference gives no sizes (``nn/fusion.py``); here the text encoder has no recurrent layer of
-    its own, and with word times the speech has none. Speech states are brought to each word piece, joined to its text state, and a bidirectional
-    GRU reads the joined sequence; pooling and a head follow.
+    its own, and with word times the speech has none. Speech states are brought to each word piece,
+    joined to its text state, and a bidirectional GRU reads the joined sequence; pooling and a head
+    follow.
 
     Args:
         speech: Frames to states.
