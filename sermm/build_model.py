@@ -288,11 +288,24 @@ def load_task(path: Path) -> tuple[EmotionTask, Config, DataFacts]:
             got=str(record["version"]),
             fix="use the version of sermm that wrote it",
         )
-    config = from_dict(record["config"], str(path))
-    stored = dict(record["facts"])
-    stored["class_names"] = tuple(stored["class_names"])
-    stored["train_counts"] = tuple(stored["train_counts"])
-    facts = DataFacts(**stored)
-    task = build_task(config, facts)
-    task.load_state_dict(checkpoint["state_dict"])
+    try:
+        config = from_dict(record["config"], str(path))
+        facts = _facts_of(record["facts"])
+        task = build_task(config, facts)
+        task.load_state_dict(checkpoint["state_dict"])
+    except Exception as error:
+        # the parts of a record that do not fit each other fail anywhere on the way
+        raise ModelError(
+            path,
+            expected="a configuration that builds the model of these weights",
+            got=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300],
+            fix="use the version of sermm that wrote it",
+        ) from error
     return task.eval(), config, facts
+
+
+def _facts_of(stored: Mapping[str, Any]) -> DataFacts:
+    facts = dict(stored)
+    for name in ("class_names", "train_counts"):
+        facts[name] = tuple(facts[name])
+    return DataFacts(**facts)
