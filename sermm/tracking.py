@@ -62,9 +62,11 @@ def build_logger(config: Config, folder: Path) -> Any:
     run_id = id_file.read_text().strip() if resumed else secrets.token_hex(4)
     if not resumed:
         write_text(id_file, f"{run_id}\n")
+    parent = Path(os.environ.get("WANDB_DIR", "."))
+    parent.mkdir(parents=True, exist_ok=True)
     logger = WandbLogger(
         name=f"{config.name} {folder.name}",
-        save_dir=os.environ.get("WANDB_DIR", "."),
+        save_dir=parent,
         id=run_id,
         project=config.tracking.project,
         entity=config.tracking.entity,

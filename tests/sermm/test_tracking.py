@@ -1,0 +1,156 @@
+"""W&B as a view of a run, offline; nothing here needs an account."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sermm.tracking import build_logger, close, log_results, logged_in, wandb_mode
+from tests.sermm.tasks.tiny import tiny_config
+from tests.sermm.test_train import kill_at
+from tests.sermm.workplace import Workplace, read_json, wait_for
+
+WANDB = Path(sys.executable).with_name("wandb")
+
+
+@pytest.fixture
+def offline(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    yield place
+    import wandb
+
+    wandb.teardown()
+
+
+def inspect(run: Path, *arguments: str) -> list[dict[str, Any]]:
+    """What W&B's own tool shows: one object for a summary, else one a record."""
+    shown = subprocess.run(
+        [WANDB, "leet", "inspect", "--json", *arguments, str(run)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    if "--summary" in arguments:
+        return [json.loads(shown)]
+    return [json.loads(line) for line in shown.splitlines()]
+
+
+def offline_runs(place: Workplace) -> list[Path]:
+    return sorted((place.folder / "wandb").glob("wandb/offline-run-*"))
+
+
+def test_an_offline_run_shows_metrics_configuration_and_group(offline: Workplace) -> None:
+    folder = offline.fit("linear", "tracking.wandb=auto", "fold=1")
+    (run,) = offline_runs(offline)
+    (summary,) = inspect(run, "--summary")
+    assert summary["state"] == "finished"
+    assert summary["config"]["group"] == "linear_demo"
+    assert summary["name"] == "linear_demo fold=1,seed=0,size=all"
+    assert (summary["config"]["fold"], summary["config"]["optim"]["epochs"]) == (1, 3)
+    assert summary["tags"] == ["linear", "demo", "demo-session5"]
+    assert summary["project"] == "sermm"
+    metrics = read_json(folder / "metrics.json")["metrics"]
+    for name, value in metrics.items():
+        assert summary["summary"][f"test/{name}"] == pytest.approx(value)
+    for name in ("val/ua", "val/loss", "train/loss"):
+        assert name in summary["summary"]
+    assert summary["summary"]["test/predictions"]["nrows"] == 16
+    assert summary["summary"]["test/confusion_matrix_table"]["nrows"] == 16
+    assert summary["run_id"] == (folder / "wandb_run_id.txt").read_text().strip()
+
+    records = inspect(run)
+    (start,) = [record["run"] for record in records if record["type"] == "run"]
+    assert (start["run_group"], start["job_type"]) == ("linear_demo", "fit")
+    items = [record["history"]["item"] for record in records if record["type"] == "history"]
+    assert len([item for item in items if "val/ua" in item]) == 3
+    # nothing is kept of it beside this folder
+    assert not [path for path in offline.folder.iterdir() if path.name not in ("runs", "wandb")]
+
+
+def test_a_resumed_run_is_the_same_run_to_wandb(offline: Workplace) -> None:
+    settings = offline.settings("linear", "tracking.wandb=offline")
+    killed = offline.fork("fit", *settings, prepare=kill_at("last.ckpt", 2, after=True))
+    wait_for(killed)
+    known = (offline.run_folder("linear") / "wandb_run_id.txt").read_text()
+    offline.fit("linear", "tracking.wandb=offline")
+    assert (offline.run_folder("linear") / "wandb_run_id.txt").read_text() == known
+    runs = offline_runs(offline)
+    assert len(runs) == 2
+    assert all(run.name.endswith(known.strip()) for run in runs)
+
+
+def test_a_failed_run_is_marked(offline: Workplace) -> None:
+    folder = offline.folder / "run"
+    folder.mkdir()
+    logger = build_logger(tiny_config(), folder)
+    assert logger.experiment.group == "tiny"
+    close(logger, failed=True)
+    (run,) = offline_runs(offline)
+    (summary,) = inspect(run, "--summary")
+    assert (summary["state"], summary["exit_code"]) == ("failed", 1)
+
+
+def test_disabled_is_nothing_at_all(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert build_logger(tiny_config(), place.folder) is False
+    log_results(False, place.folder / "none.csv", {})
+    close(False)
+    assert not list(place.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("stated", "variable", "key", "expected"),
+    [
+        ("auto", "", "", "offline"),
+        ("auto", "", "secret", "online"),
+        ("auto", "disabled", "secret", "disabled"),
+        ("auto", "offline", "secret", "offline"),
+        ("auto", "nonsense", "", "offline"),
+        ("online", "offline", "", "online"),
+        ("disabled", "online", "secret", "disabled"),
+    ],
+)
+def test_who_decides(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stated: str,
+    variable: str,
+    key: str,
+    expected: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_MODE", variable)
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    config = tiny_config()
+    config.tracking.wandb = stated
+    assert wandb_mode(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, False),
+        ("machine api.wandb.ai\n  login user\n  password abc\n", True),
+        ("machine example.org login user password abc\n", False),
+        ("this is no netrc", False),
+    ],
+)
+def test_a_login_is_found_in_netrc(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, expected: bool
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_BASE_URL", raising=False)
+    if content is not None:
+        (tmp_path / ".netrc").write_text(content)
+        (tmp_path / ".netrc").chmod(0o600)
+    assert logged_in() is expected
+    # an instance of one's own has its own entry
+    monkeypatch.setenv("WANDB_BASE_URL", "https://example.org:8080")
+    assert logged_in() is bool(content and "example.org" in content)
