@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from data_modules.atomic import write_json, write_text
 from data_modules.errors import RunFailedError, first_ids
@@ -62,8 +60,7 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
     torch.manual_seed(config.seed)
     data = build_data(config, prepared, selection)
     folder.mkdir(parents=True, exist_ok=True)
-    # several processes of one training share its folder: the first holds it for all
-    with alone_in(folder) if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():
+    with alone_in(folder):
         return _fit(config, prepared, selection, data, sha256, started)
 
 

@@ -6,6 +6,7 @@ Knows Lightning and nothing of experiments: configuration and files of a run are
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,9 +104,12 @@ def stoppable() -> Iterator[None]:
 
     Both mean the same to us: training stopped where it was and can go on from there.
     """
+    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except SystemExit:
+        # it also turned Ctrl-C off for the rest of the process
+        signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from None
 
 

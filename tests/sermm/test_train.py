@@ -159,7 +159,7 @@ def test_a_stopped_run_says_so_and_goes_on(place: Workplace, number: signal.Sign
 
 
 def test_ctrl_c_works_again_after_a_stopped_run(place: Workplace) -> None:
-    """Lightning switches it off while it ends what it does."""
+    """Lightning switches it off for the process that it is about to end."""
 
     def stop() -> None:
         raise KeyboardInterrupt
@@ -248,24 +248,6 @@ def test_two_processes_do_not_share_a_run(place: Workplace) -> None:
     os.kill(first, signal.SIGKILL)
     wait_for(first)
     assert place.sermm("fit", *place.settings("linear")).status == 0
-
-
-def test_processes_of_one_training_do(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = place.run_folder("linear")
-    folder.mkdir(parents=True)
-    holder = place.fork("doctor", prepare=lambda: hold(folder))
-    wait_until(lambda: (folder / "held").exists())
-    assert place.sermm("fit", *place.settings("linear")).status == 1
-    monkeypatch.setattr("sermm.run.rank_zero_only.rank", 1)
-    assert place.sermm("fit", *place.settings("linear")).status == 0
-    os.kill(holder, signal.SIGKILL)
-    wait_for(holder)
-
-
-def hold(folder: Path) -> None:
-    with alone_in(folder):
-        (folder / "held").touch()
-        time.sleep(60)
 
 
 def test_leftovers_of_a_killed_process_are_cleared(tmp_path: Path) -> None:
