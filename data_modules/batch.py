@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,8 +18,9 @@ class Sample:
     Attributes:
         utterance_id: Manifest id.
         speaker: True speaker of the utterance.
-        target: int64 scalar (class index) or float32 ``(C,)`` (soft labels, several labels,
-            regression values).
+        target: int64 scalar (class index) or float32 ``(C,)`` (several labels, ratings).
+        soft_target: Share of the raters' votes for each class ``(C,)``, float32.
+        vectors: Ready-made utterance vectors by name, ``(D,)`` float32 each.
         frames: Acoustic features ``(F, D)``, float32.
         waveform: Samples ``(N,)`` in [-1, 1], float32, 16 kHz.
         input_ids: Word pieces with special tokens ``(L,)``, int64.
@@ -29,6 +31,8 @@ class Sample:
     utterance_id: str
     speaker: str
     target: Tensor
+    soft_target: Tensor | None = None
+    vectors: Mapping[str, Tensor] | None = None
     frames: Tensor | None = None
     waveform: Tensor | None = None
     input_ids: Tensor | None = None
@@ -44,6 +48,8 @@ class Batch:
         utterance_ids: B manifest ids.
         speakers: B speakers.
         targets: ``(B,)`` int64 or ``(B, C)`` float32.
+        soft_targets: ``(B, C)`` float32, rows that sum to 1.
+        vectors: By name, ``(B, D)`` float32 each.
         frames: ``(B, F, D)`` float32; ``frame_lengths`` ``(B,)`` int64.
         waveform: ``(B, N)`` float32; ``waveform_lengths`` ``(B,)`` int64.
         input_ids: ``(B, L)`` int64; ``token_lengths`` ``(B,)`` int64.
@@ -54,6 +60,8 @@ class Batch:
     utterance_ids: list[str]
     speakers: list[str]
     targets: Tensor
+    soft_targets: Tensor | None = None
+    vectors: Mapping[str, Tensor] | None = None
     frames: Tensor | None = None
     frame_lengths: Tensor | None = None
     waveform: Tensor | None = None
@@ -98,21 +106,32 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch with every tensor on ``device``."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=non_blocking)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory; the loader calls this when asked to pin."""
-        pinned: dict[str, Any] = {
-            field.name: value.pin_memory()
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **pinned)
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with every tensor changed."""
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changed[field.name] = change(value)
+            elif isinstance(value, Mapping):
+                changed[field.name] = {name: change(tensor) for name, tensor in value.items()}
+        return replace(self, **changed)
+
+
+def _stack(rows: list[Tensor | None]) -> Tensor | None:
+    """Rows of one shape; None for a field that the samples lack."""
+    present = [row for row in rows if row is not None]
+    if not present:
+        return None
+    if len(present) != len(rows):
+        raise ValueError("some samples of a batch have a field that others lack")
+    return torch.stack(present)
 
 
 def _pad(rows: list[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
@@ -144,6 +163,13 @@ def collate(samples: list[Sample]) -> Batch:
         utterance_ids=[sample.utterance_id for sample in samples],
         speakers=[sample.speaker for sample in samples],
         targets=torch.stack([sample.target for sample in samples]),
+        soft_targets=_stack([sample.soft_target for sample in samples]),
+        vectors={
+            name: torch.stack([(sample.vectors or {})[name] for sample in samples])
+            for name in samples[0].vectors
+        }
+        if samples[0].vectors is not None
+        else None,
         frames=frames,
         frame_lengths=frame_lengths,
         waveform=waveform,

@@ -7,7 +7,7 @@ workers cannot change a result.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from data_modules.alignment import frame_spans, piece_spans
 from data_modules.batch import Sample
+from data_modules.labels import Target
 from data_modules.manifest import Utterance, Word
 from data_modules.text import WordPieces
 
@@ -65,25 +66,32 @@ class UtteranceDataset(Dataset[Sample]):
 
     Args:
         utterances: In the order of the samples.
-        targets: Class index of each utterance id.
+        targets: Of each utterance id: class index, or several numbers.
         frames: Acoustic features; None for text alone.
         transcripts: Word pieces by utterance id; None for speech alone.
+        vectors: Ready-made utterance vectors by name, each a function from an utterance to ``(D,)``
+            float32.
+        soft_targets: Shares of the raters' votes by utterance id; None where they are not used.
     """
 
     def __init__(
         self,
         *,
         utterances: Sequence[Utterance],
-        targets: Mapping[str, int],
+        targets: Mapping[str, Target],
         frames: FrameSource | None = None,
         transcripts: Mapping[str, Transcript] | None = None,
+        vectors: Mapping[str, Callable[[Utterance], Frames]] | None = None,
+        soft_targets: Mapping[str, tuple[float, ...]] | None = None,
     ) -> None:
-        if frames is None and transcripts is None:
-            raise ValueError("a dataset needs frames, transcripts or both")
+        if frames is None and transcripts is None and vectors is None:
+            raise ValueError("a dataset needs frames, transcripts or vectors")
         self.utterances = list(utterances)
         self.targets = targets
         self.frames = frames
         self.transcripts = transcripts
+        self.vectors = vectors
+        self.soft_targets = soft_targets
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -92,7 +100,8 @@ class UtteranceDataset(Dataset[Sample]):
         """What batching by length goes by: seconds, or word pieces where there is no audio."""
         if self.frames is not None:
             return [utterance.duration_s for utterance in self.utterances]
-        assert self.transcripts is not None
+        if self.transcripts is None:
+            return [1.0] * len(self.utterances)
         return [float(len(self.transcripts[u.id].pieces.input_ids)) for u in self.utterances]
 
     def __getitem__(self, index: int) -> Sample:
@@ -102,6 +111,12 @@ class UtteranceDataset(Dataset[Sample]):
             utterance_id=utterance.id,
             speaker=utterance.speaker or "",
             target=torch.tensor(self.targets[utterance.id]),
+            soft_target=None
+            if self.soft_targets is None
+            else torch.tensor(self.soft_targets[utterance.id]),
+            vectors=None
+            if self.vectors is None
+            else {name: torch.from_numpy(read(utterance)) for name, read in self.vectors.items()},
             frames=frames,
         )
         if self.transcripts is None:
@@ -117,11 +132,8 @@ class UtteranceDataset(Dataset[Sample]):
                 first_centre_s=self.frames.first_center_of(utterance),
             )
             spans = torch.from_numpy(piece_spans(word_index, words, len(frames)))
-        return Sample(
-            utterance_id=sample.utterance_id,
-            speaker=sample.speaker,
-            target=sample.target,
-            frames=frames,
+        return replace(
+            sample,
             input_ids=torch.tensor(transcript.pieces.input_ids, dtype=torch.int64),
             token_spans=spans,
             word_mask=torch.tensor([word is not None for word in word_index]),

@@ -1,165 +1,280 @@
 """Label schemes: from a corpus' own label values to targets, with nothing dropped in silence.
 
-A scheme maps every value it knows to a class, or names it as left out. A value it does not know
-is an error, so a typing mistake in a corpus cannot make a class vanish.
+A scheme turns every value it knows into a target, or names it as left out. A value it does not know
+is an error, so a typing mistake in a corpus cannot make a class vanish. The schemes themselves
+stand with their corpora (``corpora/``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from data_modules.errors import ConfigError, LabelError
+from data_modules.errors import LabelError
 from data_modules.manifest import Utterance
+
+Kind = Literal["classes", "regression", "multilabel"]
+"""One of several classes, real values, or any number of several labels."""
+
+Family = Literal["classes", "sentiment", "intensity", "rating", "multilabel"]
+"""Which scores are the field's habit for a scheme: see ``sermm/scoring.py``."""
+
+Target = int | tuple[float, ...]
+"""Class index, or one number for each of the scheme's names (0 or 1 for several labels)."""
 
 
 @dataclass(frozen=True)
-class LabelScheme:
+class LeftOut:
+    """Why a scheme does not use an utterance.
+
+    Attributes:
+        reason: The same for all utterances that are left out for it; they are counted by it.
+        detail: What exactly stands there.
+    """
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelScheme(ABC):
     """How the labels of an utterance become a target.
 
     Attributes:
         name: What ``data.labels`` says.
-        kind: ``classes`` (one of several).
-        names: Class names, in the order of the class index.
-        source: Key of ``Utterance.labels`` that holds the corpus' value.
-        mapping: Corpus value to class name.
-        left_out: Corpus values whose utterances do not take part, with the reason.
+        names: Names of classes, values or labels, in the order of the target.
         note: What a reader of the results should know.
     """
 
+    kind: ClassVar[Kind]
+
     name: str
-    kind: Literal["classes"]
     names: tuple[str, ...]
-    source: str
-    mapping: Mapping[str, str]
-    left_out: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
-    def class_of(self, utterance: Utterance) -> str | None:
-        """Class name of an utterance, or None if its value is left out by this scheme.
+    @property
+    def family(self) -> Family:
+        """Which scores belong to it."""
+        return "classes"
+
+    @abstractmethod
+    def target_of(self, utterance: Utterance) -> Target | LeftOut:
+        """The target of an utterance, or why the scheme leaves it out.
 
         Raises:
             LabelError: The utterance has no such label, or the scheme does not know its value.
         """
-        value = utterance.labels.get(self.source)
-        if isinstance(value, str):
-            if value in self.mapping:
-                return self.mapping[value]
-            if value in self.left_out:
-                return None
-        known = [*self.mapping, *self.left_out]
-        raise LabelError(
+
+    def name_of(self, target: Target) -> str:
+        """A target in words, for counts."""
+        if isinstance(target, int):
+            return self.names[target]
+        return ", ".join(
+            f"{name} {value:g}" for name, value in zip(self.names, target, strict=True)
+        )
+
+    def stratum_of(self, target: Target) -> str:
+        """Utterances that a smaller draw should hold in equal shares have this in common."""
+        return self.name_of(target)
+
+    def shares_of(self, utterance: Utterance) -> tuple[float, ...] | None:
+        """Share of each class among the raters' votes; None where there are no votes for any."""
+        del utterance
+        return None
+
+    def _unknown(self, utterance: Utterance, key: str, expected: str, got: object) -> LabelError:
+        return LabelError(
             f"{utterance.corpus} {utterance.id}",
-            expected=f"labels.{self.source} among {', '.join(known)}",
-            got=repr(value),
+            expected=f"labels.{key} {expected}",
+            got=repr(got),
             fix=f"mend the label in the release, or choose another data.labels than {self.name}",
         )
 
-    def index_of(self, utterance: Utterance) -> int | None:
-        """Class index of an utterance, or None if left out. Raises as :meth:`class_of`."""
-        name = self.class_of(utterance)
-        return None if name is None else self.names.index(name)
+    def _number(self, utterance: Utterance, key: str, low: float, high: float) -> float:
+        """A rating; a dot in its key leads into a group of ratings."""
+        value: object = utterance.labels
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        # bool is an int to isinstance, and never a rating
+        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+            return float(value)
+        raise self._unknown(utterance, key, f"between {low:g} and {high:g}", value)
 
 
-_IEMOCAP_LEFT_OUT = {
-    "fru": "frustration is not among the four classes",
-    "sur": "surprise is not among the four classes",
-    "fea": "fear is not among the four classes",
-    "dis": "disgust is not among the four classes",
-    "oth": "'other' is not among the four classes",
-    "xxx": "the raters did not agree on one label",
-}
+@dataclass(frozen=True, kw_only=True)
+class ClassScheme(LabelScheme):
+    """One class for each utterance, from the corpus' name of it.
 
-# The order of IEMOCAP's four classes is SUPERB's (neu 0, hap 1, ang 2, sad 3).
-SCHEMES: dict[str, LabelScheme] = {
-    scheme.name: scheme
-    for scheme in (
-        LabelScheme(
-            "iemocap4",
-            kind="classes",
-            names=("neutral", "happy", "angry", "sad"),
-            source="category",
-            mapping={
-                "neu": "neutral",
-                "hap": "happy",
-                "exc": "happy",
-                "ang": "angry",
-                "sad": "sad",
-            },
-            left_out=_IEMOCAP_LEFT_OUT,
-            note="excited is merged into happy: the usual 5,531 utterances",
-        ),
-        LabelScheme(
-            "ravdess8",
-            kind="classes",
-            names=(
-                "neutral",
-                "calm",
-                "happy",
-                "sad",
-                "angry",
-                "fearful",
-                "disgust",
-                "surprised",
-            ),
-            source="category",
-            mapping={
-                name: name
-                for name in (
-                    "neutral",
-                    "calm",
-                    "happy",
-                    "sad",
-                    "angry",
-                    "fearful",
-                    "disgust",
-                    "surprised",
-                )
-            },
-        ),
-        LabelScheme(
-            "emodb7",
-            kind="classes",
-            names=("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness"),
-            source="category",
-            # letters are the initials of the German words: Wut, Langeweile, Ekel, Angst,
-            # Freude, neutral, Trauer
-            mapping={
-                "W": "anger",
-                "L": "boredom",
-                "E": "disgust",
-                "A": "fear",
-                "F": "happiness",
-                "N": "neutral",
-                "T": "sadness",
-            },
-        ),
-        LabelScheme(
-            "nemo6",
-            kind="classes",
-            names=("anger", "fear", "happiness", "neutral", "sadness", "surprised"),
-            source="category",
-            mapping={
-                name: name
-                for name in ("anger", "fear", "happiness", "neutral", "sadness", "surprised")
-            },
-        ),
-    )
-}
-
-
-def find_scheme(name: str) -> LabelScheme:
-    """The label scheme that ``data.labels`` names.
-
-    Raises:
-        ConfigError: There is none of this name.
+    Attributes:
+        source: Key of ``Utterance.labels`` that holds the corpus' value.
+        mapping: Corpus value to class name.
+        left_out: Corpus values whose utterances do not take part, with the reason.
+        votes: Key of ``Utterance.labels`` that holds votes as ``{corpus value: number}``; empty
+            where nobody voted.
     """
-    if name in SCHEMES:
-        return SCHEMES[name]
-    raise ConfigError(
-        "data.labels",
-        expected=f"one of {', '.join(SCHEMES)}",
-        got=repr(name),
-        fix="choose one of these",
-    )
+
+    kind: ClassVar[Kind] = "classes"
+
+    source: str
+    mapping: Mapping[str, str]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    votes: str = ""
+
+    def target_of(self, utterance: Utterance) -> Target | LeftOut:
+        """Class index."""
+        value = utterance.labels.get(self.source)
+        if isinstance(value, str):
+            if value in self.mapping:
+                return self.names.index(self.mapping[value])
+            if value in self.left_out:
+                return LeftOut(self.left_out[value], value)
+        known = ", ".join([*self.mapping, *self.left_out])
+        raise self._unknown(utterance, self.source, f"among {known}", value)
+
+    def shares_of(self, utterance: Utterance) -> tuple[float, ...] | None:
+        """Shares of the classes among the votes for them; votes for what is left out do not count.
+
+        Raises:
+            LabelError: A vote is for a value that the scheme does not know, or is no number.
+        """
+        votes = utterance.labels.get(self.votes) if self.votes else None
+        if not votes:
+            return None
+        shares = dict.fromkeys(self.names, 0.0)
+        for value, number in votes.items():
+            if value not in self.mapping and value not in self.left_out:
+                known = ", ".join([*self.mapping, *self.left_out])
+                raise self._unknown(utterance, self.votes, f"for {known}", value)
+            if type(number) not in (int, float) or not 0 <= number < math.inf:
+                raise self._unknown(utterance, self.votes, "as numbers", number)
+            if value in self.mapping:
+                shares[self.mapping[value]] += number
+        total = sum(shares.values())
+        return tuple(share / total for share in shares.values()) if total else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinScheme(LabelScheme):
+    """One class for each utterance, from a rating.
+
+    Attributes:
+        source: Key of ``Utterance.labels`` that holds the rating.
+        low: Lowest rating there can be.
+        high: Highest.
+        bin_of: Rating to class name; None leaves the utterance out.
+        left_out: Why those are left out.
+    """
+
+    kind: ClassVar[Kind] = "classes"
+
+    source: str
+    low: float
+    high: float
+    bin_of: Callable[[float], str | None]
+    left_out: str = ""
+
+    def target_of(self, utterance: Utterance) -> Target | LeftOut:
+        """Class index."""
+        value = self._number(utterance, self.source, self.low, self.high)
+        name = self.bin_of(value)
+        return LeftOut(self.left_out, f"{value:g}") if name is None else self.names.index(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatingScheme(LabelScheme):
+    """One or more real values.
+
+    Attributes:
+        sources: Keys of ``Utterance.labels``, one for each of ``names``.
+        low: Lowest value there can be.
+        high: Highest.
+        scores: ``sentiment`` (-3 to 3, with the accuracies of MOSI and MOSEI), ``intensity`` (0 to
+            3, with four levels), or ``rating`` for any other scale.
+    """
+
+    kind: ClassVar[Kind] = "regression"
+
+    sources: tuple[str, ...]
+    low: float
+    high: float
+    scores: Literal["sentiment", "intensity", "rating"] = "rating"
+
+    @property
+    def family(self) -> Family:
+        """Which scores belong to it."""
+        return self.scores
+
+    def target_of(self, utterance: Utterance) -> Target | LeftOut:
+        """One value for each name."""
+        return tuple(self._number(utterance, key, self.low, self.high) for key in self.sources)
+
+    def stratum_of(self, target: Target) -> str:
+        """The first value, rounded."""
+        assert isinstance(target, tuple)
+        return f"{round(target[0])}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresenceScheme(LabelScheme):
+    """Several labels, each there where its rating is above zero.
+
+    Attributes:
+        sources: Keys of ``Utterance.labels``, one for each of ``names``.
+        high: Highest rating there can be; the lowest is 0.
+    """
+
+    kind: ClassVar[Kind] = "multilabel"
+
+    sources: tuple[str, ...]
+    high: float
+
+    @property
+    def family(self) -> Family:
+        """Which scores belong to it."""
+        return "multilabel"
+
+    def target_of(self, utterance: Utterance) -> Target | LeftOut:
+        """1 for each label that is there."""
+        return tuple(
+            float(self._number(utterance, key, 0.0, self.high) > 0) for key in self.sources
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagScheme(LabelScheme):
+    """Several labels, from a list of tags.
+
+    Attributes:
+        source: Key of ``Utterance.labels`` that holds a list of the corpus' values.
+        mapping: Corpus value to label.
+    """
+
+    kind: ClassVar[Kind] = "multilabel"
+
+    source: str
+    mapping: Mapping[str, str]
+
+    @property
+    def family(self) -> Family:
+        """Which scores belong to it."""
+        return "multilabel"
+
+    def target_of(self, utterance: Utterance) -> Target | LeftOut:
+        """1 for each label that is there."""
+        tags = utterance.labels.get(self.source)
+        if not isinstance(tags, list):
+            raise self._unknown(utterance, self.source, "as a list", tags)
+        unknown = [tag for tag in tags if tag not in self.mapping]
+        if unknown:
+            known = ", ".join(self.mapping)
+            raise self._unknown(utterance, self.source, f"among {known}", unknown[0])
+        found = {self.mapping[tag] for tag in tags}
+        return tuple(float(name in found) for name in self.names)
+
+
+def same_names(*names: str) -> dict[str, str]:
+    """A mapping for a corpus that writes its classes as the scheme does."""
+    return {name: name for name in names}

@@ -48,6 +48,8 @@ class Utterance:
         speaker: Who speaks, unique over the corpus; None where the release does not say.
         session: Recording session, if the corpus has them.
         dialogue: Conversation that the utterance belongs to.
+        part: Of the release's own division: ``train``, ``val``, ``test``, ``test1``, ... or the
+            name of a published fold; None where there is no division.
         gender: ``female``, ``male`` or None.
         script: What repeats across speakers (a sentence code, a scripted scene); None if nothing.
         text: Transcript; None if the release has none, empty if the release says it is empty.
@@ -64,6 +66,7 @@ class Utterance:
     speaker: str | None = None
     session: str | None = None
     dialogue: str | None = None
+    part: str | None = None
     gender: str | None = None
     script: str | None = None
     text: str | None = None
@@ -101,6 +104,7 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "speaker": (str, type(None)),
     "session": (str, type(None)),
     "dialogue": (str, type(None)),
+    "part": (str, type(None)),
     "gender": (str, type(None)),
     "script": (str, type(None)),
     "text": (str, type(None)),

@@ -8,6 +8,7 @@ protocol that leaks by definition says so in ``leak``, and that text follows its
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -244,31 +245,142 @@ PROTOCOLS: dict[str, Protocol] = {
     )
 }
 
-_SPEAKER_CORPORA = ("ravdess", "emodb", "nemo", "demo")
+_SHARED_SPEAKERS = {
+    "meld": "the main speakers stand in training, validation and test, as published",
+    "emorynlp": "the main speakers stand in training, validation and test, as published",
+}
+"""Corpora whose own division shares speakers."""
+
+
+def _by_part(test: str) -> Split:
+    """The release's own division: ``train`` trains, ``val`` selects, ``test`` is scored."""
+
+    def split(utterances: Sequence[Utterance]) -> list[Fold]:
+        _expect_parts(utterances, ("train", "val", test))
+        used = [u for u in utterances if u.part in ("train", "val", test)]
+        return [_fold(used, "part", test={test}, val={"val"})]
+
+    return split
+
+
+def _development(utterances: Sequence[Utterance]) -> list[Fold]:
+    """``val`` is scored; a tenth of the dialogues (or utterances) of ``train`` selects."""
+    _expect_parts(utterances, ("train", "val"))
+    train = [u for u in utterances if u.part == "train"]
+    unit = "id" if any(u.dialogue is None for u in train) else "dialogue"
+    names = sorted({getattr(u, unit) for u in train})
+    random.Random(0).shuffle(names)
+    chosen = set(names[: max(1, round(0.1 * len(names)))])
+    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for utterance in utterances:
+        if utterance.part == "val":
+            parts["test"].append(utterance.id)
+        elif utterance.part == "train":
+            part = "val" if getattr(utterance, unit) in chosen else "train"
+            parts[part].append(utterance.id)
+    return [Fold(*(tuple(parts[name]) for name in ("train", "val", "test")))]
+
+
+def _published_folds(utterances: Sequence[Utterance]) -> list[Fold]:
+    """Each part of the release is scored in turn; a random fifth of the others selects."""
+    names = list(_groups(utterances, "part"))
+    if len(names) < 2:
+        raise DataError(
+            f"the manifest of {utterances[0].corpus}",
+            expected="at least 2 published folds",
+            got=", ".join(names),
+            fix="choose another protocol",
+        )
+    folds = []
+    for name in names:
+        rest = sorted(u.id for u in utterances if u.part != name)
+        random.Random(0).shuffle(rest)
+        chosen = set(rest[: max(1, round(0.2 * len(rest)))])
+        test = {u.id for u in utterances if u.part == name}
+        folds.append(_fold(utterances, "id", test=test, val=chosen))
+    return folds
+
+
+def _expect_parts(utterances: Sequence[Utterance], wanted: Sequence[str]) -> None:
+    found = Counter(u.part for u in utterances)
+    missing = [name for name in wanted if not found[name]]
+    if missing:
+        here = ", ".join(f"{number} in {name}" for name, number in found.items() if name)
+        raise DataError(
+            f"the manifest of {utterances[0].corpus}",
+            expected=f"utterances in the parts {', '.join(wanted)}",
+            got=f"none in {', '.join(missing)} ({here or 'no parts at all'})",
+            fix="prepare the whole release, or choose a protocol that does without",
+        )
+
+
+_PATTERN = re.compile(
+    r"(?P<corpus>[a-z][a-z0-9_]*)-"
+    r"(?:speaker(?P<count>[1-9][0-9]{0,2})|(?P<rule>standard|test[0-9]+|dev|folds|random))"
+)
+PATTERNS = {
+    "CORPUS-speakerK": "K folds by speaker; validation is a fifth of the other speakers",
+    "CORPUS-standard": "the release's own division into train, val and test",
+    "CORPUS-testK": "the release's own division with test1, test2, ..., of which one is scored",
+    "CORPUS-dev": "the release's own development part is scored; a tenth of the dialogues of the "
+    "training part selects; the test part is not used",
+    "CORPUS-folds": "each fold that was published with the data is scored in turn; a random fifth "
+    "of the rest selects",
+    "CORPUS-random": "five random parts of utterances",
+}
+"""Protocols that every corpus has which has what they need."""
+
+
+def _from_pattern(name: str) -> Protocol | None:
+    match = _PATTERN.fullmatch(name)
+    if match is None:
+        return None
+    corpus, count, rule = match["corpus"], match["count"], match["rule"]
+    if count is not None:
+        if int(count) < 2:
+            return None
+        text = PATTERNS["CORPUS-speakerK"].removeprefix("K ")
+        return Protocol(name, f"{count} {text}", speaker_folds(int(count)))
+    if rule == "folds":
+        return Protocol(
+            name,
+            PATTERNS["CORPUS-folds"],
+            _published_folds,
+            disjoint=(),
+            leak="validation shares speakers with training, as published",
+        )
+    if rule == "random":
+        return Protocol(
+            name,
+            PATTERNS["CORPUS-random"],
+            _random_fifths,
+            disjoint=(),
+            leak="speakers, dialogues and scripts stand in training and test",
+        )
+    leak = _SHARED_SPEAKERS.get(corpus, "")
+    disjoint = ("dialogue",) if leak else ("speaker", "dialogue")
+    if rule == "dev":
+        return Protocol(name, PATTERNS["CORPUS-dev"], _development, disjoint, leak)
+    part = "test" if rule == "standard" else rule
+    text = PATTERNS["CORPUS-standard"]
+    return Protocol(name, text.replace("test", part), _by_part(part), disjoint, leak)
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol that ``data.protocol`` names, ``<corpus>-speaker<K>`` included.
+    """The protocol that ``data.protocol`` names, those of ``PATTERNS`` included.
 
     Raises:
         ConfigError: There is none of this name.
     """
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    corpus, _, tail = name.partition("-speaker")
-    if corpus in _SPEAKER_CORPORA and tail.isascii() and tail.isdecimal() and 2 <= int(tail) < 1000:
-        return Protocol(
-            name,
-            f"{int(tail)} folds by speaker; validation is a fifth of the other speakers",
-            speaker_folds(int(tail)),
+    protocol = PROTOCOLS.get(name) or _from_pattern(name)
+    if protocol is None:
+        raise ConfigError(
+            "data.protocol",
+            expected=f"one of {', '.join(PROTOCOLS)}, or {', '.join(PATTERNS)}",
+            got=repr(name),
+            fix="choose one of these",
         )
-    raise ConfigError(
-        "data.protocol",
-        expected=f"one of {', '.join(PROTOCOLS)} or CORPUS-speakerK with CORPUS among "
-        f"{', '.join(_SPEAKER_CORPORA)}",
-        got=repr(name),
-        fix="choose one of these",
-    )
+    return protocol
 
 
 def prove_fold(protocol: Protocol, fold: Fold, utterances: Mapping[str, Utterance]) -> None:

@@ -10,12 +10,12 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from data_modules.errors import ConfigError, LabelError
-from data_modules.labels import LabelScheme
+from data_modules.labels import LabelScheme, LeftOut, Target
 from data_modules.manifest import Exclusion, Utterance
 from data_modules.protocols import Fold, Protocol, make_folds
 
@@ -25,10 +25,10 @@ class Selection:
     """The utterances of an experiment.
 
     Attributes:
-        scheme: How labels become classes.
+        scheme: How labels become targets.
         protocol: How utterances become folds.
-        utterances: Those with a class, by id, in manifest order.
-        targets: Class index of each.
+        utterances: Those with a target, by id, in manifest order.
+        targets: Of each.
         folds: Proved folds of the protocol.
         exclusions: Everything else in the release, with its reason.
     """
@@ -36,7 +36,7 @@ class Selection:
     scheme: LabelScheme
     protocol: Protocol
     utterances: dict[str, Utterance]
-    targets: dict[str, int]
+    targets: dict[str, Target]
     folds: list[Fold]
     exclusions: list[Exclusion]
 
@@ -56,9 +56,19 @@ class Selection:
         )
 
     def class_counts(self, ids: Sequence[str]) -> dict[str, int]:
-        """Utterances of each class, every class named."""
-        counts = Counter(self.targets[name] for name in ids)
+        """Utterances of each class or with each label, every one named; nothing for ratings."""
+        if self.scheme.kind == "regression":
+            return {}
+        targets = [self.targets[name] for name in ids]
+        counts = Counter(target for target in targets if isinstance(target, int))
+        for target in targets:
+            if not isinstance(target, int):
+                counts.update(index for index, value in enumerate(target) if value)
         return {name: counts[index] for index, name in enumerate(self.scheme.names)}
+
+    def strata(self) -> dict[str, str]:
+        """What :func:`draw_subset` draws in equal shares, by id."""
+        return {name: self.scheme.stratum_of(target) for name, target in self.targets.items()}
 
 
 def select(
@@ -81,18 +91,17 @@ def select(
         LeakError: A fold breaks the protocol's promise.
     """
     used: dict[str, Utterance] = {}
-    targets: dict[str, int] = {}
+    targets: dict[str, Target] = {}
     left_out = list(exclusions)
     for utterance in utterances:
-        index = scheme.index_of(utterance)
-        if index is None:
-            value = str(utterance.labels[scheme.source])
-            reason = f"{scheme.name}: {scheme.left_out[value]}"
-            left_out.append(Exclusion(utterance.id, reason, detail=value))
+        target = scheme.target_of(utterance)
+        if isinstance(target, LeftOut):
+            reason = f"{scheme.name}: {target.reason}"
+            left_out.append(Exclusion(utterance.id, reason, detail=target.detail))
         else:
             used[utterance.id] = utterance
-            targets[utterance.id] = index
-    absent = [name for index, name in enumerate(scheme.names) if index not in targets.values()]
+            targets[utterance.id] = target
+    absent = _absent(scheme, targets.values())
     if absent:
         corpus = utterances[0].corpus if utterances else "an empty manifest"
         raise LabelError(
@@ -109,15 +118,23 @@ def select(
     return Selection(scheme, protocol, used, targets, folds, left_out)
 
 
-def draw_subset(ids: Sequence[str], targets: Mapping[str, int], size: int, seed: int) -> list[str]:
+def _absent(scheme: LabelScheme, targets: Iterable[Target]) -> list[str]:
+    """Classes that no utterance has. A label that nobody has is rare, not a mistake."""
+    if scheme.kind == "classes":
+        found = set(targets)
+        return [name for index, name in enumerate(scheme.names) if index not in found]
+    return [] if any(True for _ in targets) else list(scheme.names)
+
+
+def draw_subset(ids: Sequence[str], strata: Mapping[str, str], size: int, seed: int) -> list[str]:
     """A nested, stratified draw: a smaller size with the same seed is a subset of a larger one.
 
-    Each class is shuffled, then one utterance after the other is drawn so that every draw has the
-    class shares of the whole to within less than one utterance a class.
+    Each stratum (class) is shuffled, then one utterance after the other is drawn so that every draw
+    has the shares of the whole to within less than one utterance a stratum.
 
     Args:
         ids: The training part, each id once.
-        targets: Class index of each id.
+        strata: Of each id (:meth:`Selection.strata`).
         size: How many.
         seed: Of the shuffle.
 
@@ -134,22 +151,22 @@ def draw_subset(ids: Sequence[str], targets: Mapping[str, int], size: int, seed:
             got=str(size),
             fix="choose a smaller size, or none for all",
         )
-    by_class: dict[int, list[str]] = defaultdict(list)
+    by_stratum: dict[str, list[str]] = defaultdict(list)
     for name in sorted(ids):
-        by_class[targets[name]].append(name)
-    for target, names in by_class.items():
-        random.Random(f"{seed}-{target}").shuffle(names)
-    turns = _fair_turns({target: len(names) for target, names in by_class.items()})
-    chosen = {by_class[target].pop() for target in islice(turns, size)}
+        by_stratum[strata[name]].append(name)
+    for stratum, names in by_stratum.items():
+        random.Random(f"{seed}-{stratum}").shuffle(names)
+    turns = _fair_turns({stratum: len(names) for stratum, names in by_stratum.items()})
+    chosen = {by_stratum[stratum].pop() for stratum in islice(turns, size)}
     return [name for name in ids if name in chosen]
 
 
-def _fair_turns(counts: Mapping[int, int]) -> Iterator[int]:
-    """Classes in an order in which every prefix has nearly their shares.
+def _fair_turns(counts: Mapping[str, int]) -> Iterator[str]:
+    """Strata in an order in which every prefix has nearly their shares.
 
-    The k-th of n utterances of a class belongs to the draws from (k - 1) N / n to k N / n of N. Of
-    those whose time has begun, the one whose time ends first is drawn. With these windows that rule
-    is never late (proportionate fairness, Baruah et al. 1996), so no class is ever a whole
+    The k-th of n utterances of a stratum belongs to the draws from (k - 1) N / n to k N / n of N.
+    Of those whose time has begun, the one whose time ends first is drawn. With these windows that
+    rule is never late (proportionate fairness, Baruah et al. 1996), so none is ever a whole
     utterance off its share.
     """
     total = sum(counts.values())
@@ -163,16 +180,19 @@ def _fair_turns(counts: Mapping[int, int]) -> Iterator[int]:
 
 
 def data_sha256(
-    selection: Selection, audio_hash: Callable[[Utterance], str | None], extra: str = ""
+    selection: Selection,
+    audio_hash: Callable[[Utterance], str | None],
+    *,
+    soft_labels: bool = False,
 ) -> str:
     """A hash over all that a run reads: ids, parts, labels, speakers, texts, words and audio.
 
     Args:
         selection: The utterances and folds.
         audio_hash: Content hash of the decoded audio of an utterance, None for text corpora.
-        extra: Whatever else the caller's data depends on.
+        soft_labels: Whether votes are read.
     """
-    digest = hashlib.sha256(extra.encode())
+    digest = hashlib.sha256()
     for name, utterance in selection.utterances.items():
         record = [
             name,
@@ -180,6 +200,7 @@ def data_sha256(
             utterance.text,
             [[w.text, w.start_s, w.end_s, w.source] for w in utterance.words],
             selection.targets[name],
+            selection.scheme.shares_of(utterance) if soft_labels else None,
             audio_hash(utterance),
         ]
         digest.update(json.dumps(record).encode())

@@ -18,7 +18,7 @@ _COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 def counts_table(prepared: Prepared) -> Table:
     """Utterances by class, session and speaker beside the published figures."""
     counts, published = count(prepared), prepared.corpus.published
-    title = f"{prepared.corpus.title}, labels {prepared.corpus.label_scheme}"
+    title = f"{prepared.corpus.title}, labels {prepared.corpus.scheme.name}"
     table = Table("", "", title=title, title_justify="left")
     for heading in ("here", "published", "difference"):
         table.add_column(heading, justify="right")

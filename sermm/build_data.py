@@ -68,7 +68,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     """
     fold = selection.fold(config.fold)
     if config.size is not None:
-        train = draw_subset(fold.train, selection.targets, config.size, config.seed)
+        train = draw_subset(fold.train, selection.strata(), config.size, config.seed)
         fold = Fold(tuple(train), fold.val, fold.test)
     source = _frame_source(config, prepared) if needs_speech(config) else None
     tokenizer, transcripts, text_model, text_config = None, None, None, None

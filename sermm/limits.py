@@ -10,8 +10,8 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
+from data_modules.corpora import find_scheme
 from data_modules.errors import ConfigError
-from data_modules.labels import find_scheme
 from data_modules.protocols import find_protocol
 from sermm.config import Config, mel_bands, needs_word_times, value_of
 

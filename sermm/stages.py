@@ -18,9 +18,8 @@ from data_modules.alignment import UNIFORM
 from data_modules.audio import load_audio
 from data_modules.check import CheckResult, check, refuse_failures
 from data_modules.check.result import Needs
-from data_modules.corpora import find_corpus
+from data_modules.corpora import find_corpus, find_scheme
 from data_modules.errors import first_ids
-from data_modules.labels import find_scheme
 from data_modules.manifest import Utterance
 from data_modules.prepare import Prepared, load_prepared, prepare
 from data_modules.prepared import write_prepared

@@ -14,9 +14,9 @@ from data_modules.align import choose_words
 from data_modules.alignment import frame_spans, time_words, transcript_words
 from data_modules.batch import Batch, collate
 from data_modules.check import CHECKS, check
-from data_modules.corpora import CORPORA
+from data_modules.corpora import CORPORA, SCHEMES
 from data_modules.errors import LeakError
-from data_modules.labels import SCHEMES
+from data_modules.labels import ClassScheme
 from data_modules.manifest import Utterance, Word
 from data_modules.prepare import prepare
 from data_modules.protocols import PROTOCOLS, Fold, find_protocol, prove_fold
@@ -81,7 +81,7 @@ def test_published_counts_are_those_of_the_checks(name: str) -> None:
     corpus = CORPORA[name]
     assert corpus.published is not None
     text = pages.section(page("data"), corpus.title.partition(" (")[0])
-    for word in (f"`{corpus.label_scheme}`", *SCHEMES[corpus.label_scheme].names):
+    for word in (f"`{corpus.scheme.name}`", *corpus.scheme.names):
         assert word in text
     numbers = {number.replace(",", "") for number in re.findall(r"\d[\d,]*\d|\d", text)}
     published = corpus.published
@@ -94,7 +94,9 @@ def test_published_counts_are_those_of_the_checks(name: str) -> None:
 def test_emodb_letters_are_those_of_the_scheme() -> None:
     text = pages.section(page("data"), "EmoDB")
     told = dict(re.findall(r"`([A-Z])`\s(\w+)", text.partition("**Labels.**")[2]))
-    assert told == SCHEMES["emodb7"].mapping
+    scheme = SCHEMES["emodb7"]
+    assert isinstance(scheme, ClassScheme)
+    assert told == scheme.mapping
 
 
 def test_checks_are_told_in_their_order(tmp_path: Path) -> None:

@@ -36,16 +36,15 @@ def check_ignored(prepared: Prepared) -> CheckResult | None:
 def check_labels(prepared: Prepared) -> CheckResult:
     """Does the label scheme know every label?"""
     counts = count(prepared)
-    scheme = prepared.corpus.label_scheme
+    scheme = prepared.corpus.scheme.name
     if counts.unknown:
-        values = {u.id: u.labels.get("category") for u in prepared.utterances}
-        found = sorted({repr(values[name]) for name in counts.unknown})
+        found = sorted(set(counts.unknown.values()))
         return CheckResult(
             "labels",
             "fail",
             f"{plural(len(counts.unknown), 'utterance')} with labels that {scheme} does not know: "
             + ", ".join(found[:5]),
-            ids=counts.unknown,
+            ids=tuple(counts.unknown),
             needs="labels",
             fix="mend these labels in the release",
         )

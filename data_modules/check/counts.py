@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from data_modules.check.result import Check, CheckResult
 from data_modules.errors import LabelError
-from data_modules.labels import find_scheme
+from data_modules.labels import LabelScheme, LeftOut, Target
 from data_modules.prepared import Prepared
 
 
@@ -17,12 +17,13 @@ class Counts:
     """What the usual label scheme of a corpus keeps of its manifest.
 
     Attributes:
-        total: Utterances with a class.
-        classes: Per class, in the order of the scheme, zeros included.
+        total: Utterances with a target.
+        classes: Per class or label, in the order of the scheme, zeros included; of ratings, how
+            many are not zero.
         sessions: Per session; empty where the corpus has none.
         speakers: Per speaker.
         left_out: Utterances that the scheme leaves out, by reason.
-        unknown: Ids whose label the scheme does not know.
+        unknown: What stands in labels that the scheme does not know, by id.
     """
 
     total: int
@@ -30,39 +31,48 @@ class Counts:
     sessions: dict[str, int]
     speakers: dict[str, int]
     left_out: dict[str, int]
-    unknown: tuple[str, ...]
+    unknown: dict[str, str]
 
 
 def count(prepared: Prepared) -> Counts:
     """Count a manifest by the corpus' usual label scheme."""
-    scheme = find_scheme(prepared.corpus.label_scheme)
+    scheme = prepared.corpus.scheme
     classes: Counter[str] = Counter()
     sessions: Counter[str] = Counter()
     speakers: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    unknown = []
+    unknown: dict[str, str] = {}
+    total = 0
     for utterance in prepared.utterances:
         try:
-            name = scheme.class_of(utterance)
-        except LabelError:
-            unknown.append(utterance.id)
+            target = scheme.target_of(utterance)
+        except LabelError as error:
+            unknown[utterance.id] = error.got
             continue
-        if name is None:
-            left_out[scheme.left_out[utterance.labels[scheme.source]]] += 1
+        if isinstance(target, LeftOut):
+            left_out[target.reason] += 1
             continue
-        classes[name] += 1
+        total += 1
+        classes.update(_counted(scheme, target))
         if utterance.session is not None:
             sessions[utterance.session] += 1
         if utterance.speaker is not None:
             speakers[utterance.speaker] += 1
     return Counts(
-        total=sum(classes.values()),
+        total=total,
         classes={name: classes[name] for name in scheme.names},
         sessions=dict(sorted(sessions.items())),
         speakers=dict(sorted(speakers.items())),
         left_out=dict(left_out.most_common()),
-        unknown=tuple(unknown),
+        unknown=unknown,
     )
+
+
+def _counted(scheme: LabelScheme, target: Target) -> list[str]:
+    """Names among the scheme's that a target counts for: its class, or its labels."""
+    if isinstance(target, int):
+        return [scheme.names[target]]
+    return [name for name, value in zip(scheme.names, target, strict=True) if value]
 
 
 def check_total(prepared: Prepared) -> CheckResult | None:

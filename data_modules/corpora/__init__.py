@@ -7,10 +7,21 @@ from difflib import get_close_matches
 from functools import partial
 
 from data_modules.corpora import emodb, iemocap, nemo, ravdess
-from data_modules.corpora.release import Corpus, Note, Published, Release
+from data_modules.corpora.release import Corpus, Note, Published, ReadyFeatures, Release
 from data_modules.errors import ConfigError
+from data_modules.labels import LabelScheme
 
-__all__ = ["CORPORA", "Corpus", "Note", "Published", "Release", "find_corpus"]
+__all__ = [
+    "CORPORA",
+    "SCHEMES",
+    "Corpus",
+    "Note",
+    "Published",
+    "ReadyFeatures",
+    "Release",
+    "find_corpus",
+    "find_scheme",
+]
 
 CORPORA: dict[str, Corpus] = {
     "iemocap": iemocap.CORPUS,
@@ -29,6 +40,11 @@ CORPORA: dict[str, Corpus] = {
     ),
 }
 
+SCHEMES: dict[str, LabelScheme] = {
+    scheme.name: scheme for corpus in CORPORA.values() for scheme in corpus.schemes
+}
+"""Label schemes of all corpora by name."""
+
 
 def find_corpus(name: str) -> Corpus:
     """The corpus that ``data.corpus`` or the command line names.
@@ -42,6 +58,23 @@ def find_corpus(name: str) -> Corpus:
     raise ConfigError(
         "data.corpus",
         expected=f"one of {', '.join(CORPORA)}",
+        got=repr(name),
+        fix=f"write {near[0]}" if near else "choose one of these",
+    )
+
+
+def find_scheme(name: str) -> LabelScheme:
+    """The label scheme that ``data.labels`` names.
+
+    Raises:
+        ConfigError: There is none of this name.
+    """
+    if name in SCHEMES:
+        return SCHEMES[name]
+    near = get_close_matches(name.lower(), SCHEMES, n=1)
+    raise ConfigError(
+        "data.labels",
+        expected=f"one of {', '.join(SCHEMES)}",
         got=repr(name),
         fix=f"write {near[0]}" if near else "choose one of these",
     )

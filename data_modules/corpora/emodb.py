@@ -33,11 +33,22 @@ from data_modules.corpora.release import (
     read_table,
     relative,
 )
+from data_modules.labels import ClassScheme
 from data_modules.manifest import Utterance, Word
 
 _NAME = re.compile(
     r"(?P<speaker>[0-9]{2})(?P<sentence>[ab][0-9]{2})(?P<emotion>[WLEAFNT])[a-z]?", re.ASCII
 )
+# initials of the German words: Wut, Langeweile, Ekel, Angst, Freude, neutral, Trauer
+_EMOTIONS = {
+    "W": "anger",
+    "L": "boredom",
+    "E": "disgust",
+    "A": "fear",
+    "F": "happiness",
+    "N": "neutral",
+    "T": "sadness",
+}
 _MALE = {"03", "10", "11", "12", "15"}
 _FEMALE = {"08", "09", "13", "14", "16"}
 _SENTENCES = {
@@ -151,7 +162,14 @@ CORPUS = Corpus(
     title="EmoDB",
     read=read,
     version=1,
-    label_scheme="emodb7",
+    schemes=(
+        ClassScheme(
+            name="emodb7",
+            names=tuple(_EMOTIONS.values()),
+            source="category",
+            mapping=_EMOTIONS,
+        ),
+    ),
     language="de",
     licence="CC0 1.0",
     source="https://github.com/audeering/emodb",

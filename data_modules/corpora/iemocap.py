@@ -42,6 +42,7 @@ from data_modules.corpora.release import (
     read_text,
     relative,
 )
+from data_modules.labels import ClassScheme, RatingScheme
 from data_modules.manifest import Utterance, Word
 
 _LAYOUT = "Session1 .. Session5, each with dialog/EmoEvaluation and sentences/wav"
@@ -235,7 +236,39 @@ CORPUS = Corpus(
     title="IEMOCAP",
     read=read,
     version=1,
-    label_scheme="iemocap4",
+    schemes=(
+        ClassScheme(
+            name="iemocap4",
+            # the order is SUPERB's (neu 0, hap 1, ang 2, sad 3)
+            names=("neutral", "happy", "angry", "sad"),
+            source="category",
+            mapping={
+                "neu": "neutral",
+                "hap": "happy",
+                "exc": "happy",
+                "ang": "angry",
+                "sad": "sad",
+            },
+            left_out={
+                "fru": "frustration is not among the four classes",
+                "sur": "surprise is not among the four classes",
+                "fea": "fear is not among the four classes",
+                "dis": "disgust is not among the four classes",
+                "oth": "'other' is not among the four classes",
+                "xxx": "the raters did not agree on one label",
+            },
+            votes="votes",
+            note="excited is merged into happy: the usual 5,531 utterances",
+        ),
+        RatingScheme(
+            name="iemocap_vad",
+            names=("valence", "activation", "dominance"),
+            sources=("ratings.valence", "ratings.activation", "ratings.dominance"),
+            low=1.0,
+            high=5.0,
+            note="means of the evaluators' ratings, all turns",
+        ),
+    ),
     language="en",
     licence="on signed request to USC, research only",
     source="https://sail.usc.edu/iemocap/",

@@ -26,9 +26,11 @@ from data_modules.corpora.release import (
     read_table,
     relative,
 )
+from data_modules.labels import ClassScheme, same_names
 from data_modules.manifest import Utterance
 
 _COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id", "gender")
+_STATES = same_names("anger", "fear", "happiness", "neutral", "sadness", "surprised")
 _NAME = re.compile(r"(?P<speaker>\w+)_(?P<emotion>[a-z]+)_(?P<sentence>[0-9]+)", re.ASCII)
 
 
@@ -92,7 +94,14 @@ CORPUS = Corpus(
     title="nEMO",
     read=read,
     version=1,
-    label_scheme="nemo6",
+    schemes=(
+        ClassScheme(
+            name="nemo6",
+            names=tuple(_STATES),
+            source="category",
+            mapping=_STATES,
+        ),
+    ),
     language="pl",
     licence="CC BY-NC-SA 4.0, non-commercial",
     source="https://github.com/amu-cai/nEMO",

@@ -25,6 +25,7 @@ from data_modules.corpora.release import (
     one_format_each,
     relative,
 )
+from data_modules.labels import ClassScheme, same_names
 from data_modules.manifest import Utterance
 
 _ARCHIVE = "Audio_Speech_Actors_01-24"
@@ -109,7 +110,14 @@ CORPUS = Corpus(
     title="RAVDESS (speech)",
     read=read,
     version=1,
-    label_scheme="ravdess8",
+    schemes=(
+        ClassScheme(
+            name="ravdess8",
+            names=tuple(_EMOTIONS.values()),
+            source="category",
+            mapping=same_names(*_EMOTIONS.values()),
+        ),
+    ),
     language="en",
     licence="CC BY-NC-SA 4.0, non-commercial",
     source="https://zenodo.org/records/1188976",

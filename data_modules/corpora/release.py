@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from data_modules.errors import CorpusNotFoundError
+from data_modules.labels import LabelScheme
 from data_modules.manifest import Exclusion, Utterance
 
 
@@ -88,6 +92,29 @@ class Published:
     speakers: Mapping[str, int] = field(default_factory=dict)
 
 
+FeatureArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ReadyFeatures:
+    """Features that come with a release, such as COVAREP in a ``.csd`` file.
+
+    Attributes:
+        dim: Values in a frame.
+        stride_s: Seconds from one frame to the next; None for one vector an utterance.
+        read: Root and utterances to (utterance id, frames ``(F, dim)``, values that were replaced
+            because they were not finite), each utterance that has features once, in any order.
+        version: Raised when ``read`` changes what it gives.
+        exposure: What its makers had already seen; printed beside every number. Empty if nothing.
+    """
+
+    dim: int
+    stride_s: float | None
+    read: Callable[[Path, Sequence[Utterance]], Iterator[tuple[str, FeatureArray, int]]]
+    version: int = 1
+    exposure: str = ""
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A corpus that ``sermm prepare`` knows.
@@ -97,22 +124,29 @@ class Corpus:
         title: What people call it.
         read: Folder to :class:`Release`.
         version: Raised when the reader changes what it gives; older manifests are then refused.
-        label_scheme: Name of the usual scheme in ``labels.py``.
+        schemes: Label schemes for it; the first is the usual one.
         language: ISO 639-1 code.
         licence: Terms, in a line.
         source: Where to get it.
-        published: Counts to compare with.
+        published: Counts to compare with, by the usual scheme.
+        features: Features that come with it, by name.
     """
 
     name: str
     title: str
     read: Callable[[Path], Release]
     version: int
-    label_scheme: str
+    schemes: tuple[LabelScheme, ...]
     language: str
     licence: str
     source: str
     published: Published | None = None
+    features: Mapping[str, ReadyFeatures] = field(default_factory=dict)
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The usual label scheme."""
+        return self.schemes[0]
 
 
 OTHER_SYSTEM = "leftovers of a file system (._*, .DS_Store)"

@@ -15,7 +15,6 @@ from data_modules.check import check
 from data_modules.check.counts import count
 from data_modules.corpora import CORPORA, Release, emodb, nemo, ravdess
 from data_modules.errors import CorpusNotFoundError
-from data_modules.labels import find_scheme
 from data_modules.prepare import prepare
 from tests.data_modules.iemocap_tree import wav_bytes
 
@@ -287,8 +286,8 @@ def test_real_copies_have_the_counts_of_their_notes(
     genders = {utterance.speaker: utterance.gender for utterance in prepared.utterances}
     assert set(genders.values()) == {"female", "male"}
     # acted: every sentence in every emotion that its speakers have, so no sentence tells one
-    scheme = find_scheme(prepared.corpus.label_scheme)
-    pairs = Counter((u.script, scheme.class_of(u)) for u in prepared.utterances)
+    scheme = prepared.corpus.scheme
+    pairs = Counter((u.script, scheme.target_of(u)) for u in prepared.utterances)
     assert len(pairs) > 0.9 * len({u.script for u in prepared.utterances}) * len(classes)
     assert "fail" not in {result.status for result in check(prepared)}
 

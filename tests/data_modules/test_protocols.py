@@ -227,7 +227,7 @@ def test_two_sessions_are_too_few() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["iemocap4", "ravdess-speaker", "ravdess-speaker1", "ravdess-speaker²", "x-speaker5"]
+    "name", ["iemocap4", "ravdess-speaker", "ravdess-speaker1", "ravdess-speaker²", "X-speaker5"]
 )
 def test_an_unknown_protocol_names_those_there_are(name: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.protocol: expected one of .*iemocap4-session5"):

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_modules.errors import ConfigError, LabelError, LeakError
-from data_modules.labels import LabelScheme
+from data_modules.labels import ClassScheme
 from data_modules.manifest import Exclusion, Utterance, Word
 from data_modules.protocols import Fold, Protocol
 from data_modules.selection import Selection, data_sha256, draw_subset, select
 
-SCHEME = LabelScheme(
-    "two",
-    kind="classes",
+SCHEME = ClassScheme(
+    name="two",
     names=("calm", "angry"),
     source="category",
     mapping={"c": "calm", "a": "angry"},
     left_out={"x": "the raters did not agree"},
+    votes="votes",
 )
 
 
@@ -124,9 +124,9 @@ def test_folds_are_proved() -> None:
 
 
 @st.composite
-def drawing(draw: st.DrawFn) -> tuple[list[str], dict[str, int], int]:
+def drawing(draw: st.DrawFn) -> tuple[list[str], dict[str, str], int]:
     counts = draw(st.lists(st.integers(1, 14), min_size=1, max_size=6))
-    labels = [target for target, count in enumerate(counts) for _ in range(count)]
+    labels = [str(target) for target, count in enumerate(counts) for _ in range(count)]
     order = draw(st.permutations(range(len(labels))))
     targets = {f"u{i}": target for i, target in enumerate(labels)}
     return [f"u{i}" for i in order], targets, draw(st.integers(0, 5))
@@ -134,7 +134,7 @@ def drawing(draw: st.DrawFn) -> tuple[list[str], dict[str, int], int]:
 
 @given(drawing())
 def test_draws_are_nested_stratified_and_in_order(
-    case: tuple[list[str], dict[str, int], int],
+    case: tuple[list[str], dict[str, str], int],
 ) -> None:
     ids, targets, seed = case
     whole = Counter(targets[name] for name in ids)
@@ -153,7 +153,7 @@ def test_draws_are_nested_stratified_and_in_order(
 
 @given(drawing())
 def test_draws_do_not_depend_on_the_order_of_the_part(
-    case: tuple[list[str], dict[str, int], int],
+    case: tuple[list[str], dict[str, str], int],
 ) -> None:
     ids, targets, seed = case
     size = (len(ids) + 1) // 2
@@ -164,7 +164,7 @@ def test_draws_do_not_depend_on_the_order_of_the_part(
 
 def test_draws_depend_on_the_seed() -> None:
     ids = [f"u{i}" for i in range(100)]
-    targets = {name: i % 4 for i, name in enumerate(ids)}
+    targets = {name: str(i % 4) for i, name in enumerate(ids)}
     draws = {tuple(draw_subset(ids, targets, 20, seed)) for seed in range(5)}
     assert len(draws) == 5
     assert draw_subset(ids, targets, 20, 3) == draw_subset(ids, targets, 20, 3)
@@ -172,16 +172,16 @@ def test_draws_depend_on_the_seed() -> None:
 
 def test_many_rare_classes_do_not_come_all_at_once() -> None:
     ids = [f"u{i:03}" for i in range(107)]
-    targets = {name: 0 if i < 100 else i - 99 for i, name in enumerate(ids)}
+    targets = {name: str(0 if i < 100 else i - 99) for i, name in enumerate(ids)}
     drawn = draw_subset(ids, targets, 54, 0)
     # 100 / 107 of 54 are 50.5
-    assert sum(targets[name] == 0 for name in drawn) in (50, 51)
+    assert sum(targets[name] == "0" for name in drawn) in (50, 51)
 
 
 @pytest.mark.parametrize("size", [0, -1, 3])
 def test_a_draw_of_more_than_there_is(size: int) -> None:
     with pytest.raises(ConfigError, match=f"size: expected between 1 and the 2 .* got {size}"):
-        draw_subset(["a", "b"], {"a": 0, "b": 0}, size, 0)
+        draw_subset(["a", "b"], {"a": "0", "b": "0"}, size, 0)
 
 
 # --- hash of the data
@@ -224,6 +224,12 @@ def test_hash_sees_audio_labels_parts_order_and_extras() -> None:
     (fold,) = chosen.folds
     moved = Fold(fold.train[1:], fold.val + fold.train[:1], fold.test)
     order = {name: chosen.utterances[name] for name in (*others, first)}
+    voted = {
+        name: replace(u, labels={**u.labels, "votes": {"c": 1, "a": 2}})
+        for name, u in chosen.utterances.items()
+    }
+    votes = replace(chosen, utterances=voted)
+    assert data_sha256(votes, audio_of) == hash_of()
     hashes = [
         hash_of(),
         hash_of(audio=lambda u: f"{audio_of(u)}{'!' if u.id == first else ''}"),
@@ -231,7 +237,7 @@ def test_hash_sees_audio_labels_parts_order_and_extras() -> None:
         data_sha256(replace(chosen, targets={**chosen.targets, first: 0}), audio_of),
         data_sha256(replace(chosen, folds=[moved]), audio_of),
         data_sha256(replace(chosen, utterances=order), audio_of),
-        data_sha256(chosen, audio_of, extra="upstream 2"),
+        data_sha256(votes, audio_of, soft_labels=True),
     ]
     assert len(set(hashes)) == len(hashes)
 
