@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from data_modules.atomic import write_atomically, write_json
 from data_modules.corpora import Corpus, Note
+from data_modules.corpora.release import count_notes
 from data_modules.errors import ManifestError, first_ids
 from data_modules.manifest import Exclusion, Utterance, read_manifest, write_manifest
 from data_modules.media import MediaFacts, read_media, scan_media, write_media
@@ -124,7 +125,7 @@ def write_prepared(prepared: Prepared) -> None:
                 "utterances": len(prepared.utterances),
                 "excluded": Counter(exclusion.reason for exclusion in prepared.exclusions),
                 "ignored": {reason: len(names) for reason, names in prepared.ignored.items()},
-                "notes": Counter(note.reason for note in prepared.notes),
+                "notes": count_notes(prepared.notes),
             },
             "ignored": prepared.ignored,
             "notes": [asdict(note) for note in prepared.notes],

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from data_modules.check.counts import count
 from data_modules.check.result import CheckResult
+from data_modules.corpora.release import count_notes
 from data_modules.errors import first_ids
 from data_modules.prepared import Prepared
 
@@ -60,8 +61,10 @@ def exclusions_table(prepared: Prepared) -> Table | None:
         rows.setdefault(("remark", note.reason), []).append(note.id)
     if not rows:
         return None
+    noted = count_notes(prepared.notes)
     for (kind, reason), ids in rows.items():
-        table.add_row(kind, Text(reason), str(len(ids)), Text(first_ids(ids, limit=3)))
+        number = noted[reason] if kind == "remark" else len(ids)
+        table.add_row(kind, Text(reason), str(number), Text(first_ids(ids, limit=3)))
     return table
 
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 
 from data_modules.check.counts import count
 from data_modules.check.result import CheckResult, plural
+from data_modules.corpora.release import count_notes
 from data_modules.prepare import DAMAGED, LENGTH_DIFFERS
 from data_modules.prepared import Prepared
 
@@ -123,7 +124,7 @@ def check_notes(prepared: Prepared) -> CheckResult | None:
     return CheckResult(
         "remarks",
         "warn",
-        _by_reason([note.reason for note in notes]),
+        ", ".join(f"{number} {reason}" for reason, number in count_notes(notes).items()),
         ids=tuple(note.id for note in notes),
     )
 

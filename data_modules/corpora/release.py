@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,11 +29,13 @@ class Note:
         id: Utterance id, or a path relative to the root, with a line where there is one.
         reason: The kind of note; notes are counted by it.
         detail: What exactly was found.
+        count: How many things it stands for, such as words of a video.
     """
 
     id: str
     reason: str
     detail: str = ""
+    count: int = 1
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Release:
     def counts(self) -> dict[str, int]:
         """How many were ignored and noted, by reason."""
         found = {reason: len(names) for reason, names in self.ignored.items()}
-        return found | dict(Counter(note.reason for note in self.notes))
+        return found | count_notes(self.notes)
 
     def exclude(self, name: str, reason: str, detail: str = "") -> None:
         """List an utterance or a line that cannot be used."""
@@ -68,9 +70,17 @@ class Release:
         """List a file or turn that is no utterance."""
         self.ignored.setdefault(reason, []).append(name)
 
-    def note(self, name: str, reason: str, detail: str = "") -> None:
+    def note(self, name: str, reason: str, detail: str = "", count: int = 1) -> None:
         """Say what an utterance that stays in lacks."""
-        self.notes.append(Note(name, reason, detail))
+        self.notes.append(Note(name, reason, detail, count))
+
+
+def count_notes(notes: Iterable[Note]) -> dict[str, int]:
+    """What notes stand for, by reason, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for note in notes:
+        counts[note.reason] += note.count
+    return dict(counts.most_common())
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,8 @@ class ReadyFeatures:
         stride_s: Seconds from one frame to the next; None for one vector an utterance.
         read: Root and utterances to (utterance id, frames ``(F, dim)``, values that were replaced
             because they were not finite), each utterance that has features once, in any order.
+        files: Root to the files that ``read`` reads: nothing is read again while none of them
+            changed. Empty: read every time.
         version: Raised when ``read`` changes what it gives.
         exposure: What its makers had already seen; printed beside every number. Empty if nothing.
     """
@@ -111,6 +123,7 @@ class ReadyFeatures:
     dim: int
     stride_s: float | None
     read: Callable[[Path, Sequence[Utterance]], Iterator[tuple[str, FeatureArray, int]]]
+    files: Callable[[Path], Sequence[Path]] = lambda root: ()
     version: int = 1
     exposure: str = ""
 
