@@ -7,8 +7,10 @@ once: with the copy that an earlier download left, or with one line.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from data_modules.errors import ModelError
 
@@ -78,3 +80,20 @@ def find_checkpoint(
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without a progress bar, and without a table of keys: who loads checks those that matter."""
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging  # half of it has no types
+    level, had_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if had_bar:
+            logging.enable_progress_bar()

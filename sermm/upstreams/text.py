@@ -7,8 +7,7 @@ a key that is missing from the checkpoint is an error: it would be random weight
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from torch import nn
 
 from data_modules.errors import ModelError
-from data_modules.pretrained import find_checkpoint
+from data_modules.pretrained import find_checkpoint, quiet_transformers
 from data_modules.text import Tokenizer
 
 # Heads that a checkpoint may lack: nothing here reads them.
@@ -87,7 +86,7 @@ def load_text_model(name: str, revision: str | None = None) -> nn.Module:
     from transformers import AutoModel
 
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             model, info = AutoModel.from_pretrained(
                 str(folder),
                 dtype=torch.float32,
@@ -160,20 +159,3 @@ def longest_input(config: Mapping[str, Any]) -> int | None:
     if config["model_type"] in _COUNTS_FROM_PADDING:
         return int(positions) - int(config["pad_token_id"]) - 1
     return int(positions)
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Without a progress bar, and without a table of keys: those that matter are checked here."""
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging  # half of it has no types
-    level, had_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if had_bar:
-            logging.enable_progress_bar()
