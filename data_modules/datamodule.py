@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from data_modules.batch import Sample, collate
 from data_modules.dataset import UtteranceDataset
-from data_modules.sampler import LengthBatchSampler
+from data_modules.sampler import BudgetBatchSampler, LengthBatchSampler
 
 
 class EmotionDataModule(L.LightningDataModule):
@@ -22,11 +22,15 @@ class EmotionDataModule(L.LightningDataModule):
         train: Batched by length, in an order that depends on seed and epoch alone.
         val: In order.
         test: In order.
-        batch_size: Utterances a training batch.
+        batch_size: Utterances a training batch; or
+        batch_seconds: seconds of one, padding included, 0 for a number of utterances.
         eval_batch_size: Utterances an evaluation batch; does not change predictions.
         num_workers: Loader processes; 0 loads in the training process.
         seed: Of the order of training batches.
+        num_epochs: How many are asked for.
     """
+
+    sampler: LengthBatchSampler | BudgetBatchSampler
 
     def __init__(
         self,
@@ -35,15 +39,22 @@ class EmotionDataModule(L.LightningDataModule):
         val: UtteranceDataset,
         test: UtteranceDataset,
         batch_size: int,
+        batch_seconds: float = 0.0,
         eval_batch_size: int,
         num_workers: int,
         seed: int,
+        num_epochs: int = 1,
     ) -> None:
         super().__init__()
         self.train, self.val, self.test = train, val, test
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
-        self.sampler = LengthBatchSampler(train.lengths(), batch_size=batch_size, seed=seed)
+        if batch_seconds:
+            self.sampler = BudgetBatchSampler(
+                train.lengths(), budget=batch_seconds, seed=seed, num_epochs=num_epochs
+            )
+        else:
+            self.sampler = LengthBatchSampler(train.lengths(), batch_size=batch_size, seed=seed)
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of like length."""

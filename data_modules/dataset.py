@@ -167,3 +167,11 @@ def pooled_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Te
         rows.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0)]))
     pooled = np.stack(rows)
     return torch.from_numpy(pooled.mean(axis=0)), torch.from_numpy(pooled.std(axis=0))
+
+
+def vector_statistics(dataset: UtteranceDataset, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation ``(D,)`` over clips of ready-made vectors."""
+    assert dataset.vectors is not None
+    read = dataset.vectors[name]
+    rows = np.stack([read(u) for u in dataset.utterances]).astype(np.float64)
+    return torch.from_numpy(rows.mean(axis=0)), torch.from_numpy(rows.std(axis=0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from data_modules.align import choose_words, source_shares
@@ -18,16 +19,19 @@ from data_modules.dataset import (
     UtteranceDataset,
     frame_statistics,
     pooled_statistics,
+    vector_statistics,
 )
+from data_modules.errors import LabelError, first_ids
 from data_modules.frames import FramePreparation
 from data_modules.manifest import Utterance, Word
 from data_modules.prepare import Prepared
 from data_modules.protocols import Fold
+from data_modules.ready import load_ready
 from data_modules.selection import Selection, draw_subset
 from data_modules.text import Tokenizer
 from data_modules.words import transcript_words
 from sermm.build_model import DataFacts, FrameStatistics, text_config_for
-from sermm.config import Config, mel_bands, needs_speech, needs_text, needs_word_times
+from sermm.config import READY, Config, mel_bands, needs_speech, needs_text, needs_word_times
 from sermm.extract import open_store
 from sermm.extract_stage import speech_upstream
 from sermm.upstreams.text import longest_input
@@ -42,6 +46,7 @@ class RunData:
         fold: Ids of the three parts; training cut down to the run's size.
         facts: What the model has to know.
         statistics: Of the training part's frames; None without speech.
+        vector_statistics: Of the training part's utterance vectors by name.
         text_model: The text encoder to train; None without text.
         word_shares: Share of the fold's words by source of their times; empty without times.
     """
@@ -50,6 +55,7 @@ class RunData:
     fold: Fold
     facts: DataFacts
     statistics: FrameStatistics | None
+    vector_statistics: dict[str, FrameStatistics]
     text_model: nn.Module | None
     word_shares: dict[str, float]
 
@@ -71,6 +77,8 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         train = draw_subset(fold.train, selection.strata(), config.size, config.seed)
         fold = Fold(tuple(train), fold.val, fold.test)
     source = _frame_source(config, prepared) if needs_speech(config) else None
+    vectors = _vector_sources(config, prepared)
+    shares = _soft_targets(config, selection)
     tokenizer, transcripts, text_model, text_config = None, None, None, None
     if needs_text(config):
         tokenizer = build_tokenizer(config, [selection.utterances[i] for i in fold.train])
@@ -86,6 +94,8 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
             targets=selection.targets,
             frames=source,
             transcripts=transcripts,
+            vectors=vectors or None,
+            soft_targets=shares,
         )
 
     module = EmotionDataModule(
@@ -93,6 +103,8 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         val=dataset(fold.val),
         test=dataset(fold.test),
         batch_size=config.data.batch_size,
+        batch_seconds=config.data.batch_seconds,
+        num_epochs=config.optim.epochs,
         eval_batch_size=config.data.eval_batch_size,
         num_workers=config.data.num_workers,
         seed=config.seed,
@@ -101,24 +113,91 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     if needs_speech(config):
         compute = pooled_statistics if config.model.task == "linear" else frame_statistics
         statistics = FrameStatistics(*compute(module.train))
+    means, stds = _rating_statistics(selection, fold.train)
     timed = [t.words for t in (transcripts or {}).values() if t.words is not None]
     return RunData(
         module=module,
         fold=fold,
         facts=DataFacts(
-            class_names=selection.scheme.names,
+            names=selection.scheme.names,
+            kind=selection.scheme.kind,
+            family=selection.scheme.family,
+            num_train=len(fold.train),
             train_counts=tuple(selection.class_counts(fold.train).values()),
+            train_means=means,
+            train_stds=stds,
             frame_dim=0 if source is None else source.dim,
+            vector_dims={name: prepared.corpus.features[name].dim for name in vectors},
             tokenizer=tokenizer.to_json() if tokenizer is not None else "",
             text_model=text_config,
         ),
         statistics=statistics,
+        vector_statistics={
+            name: FrameStatistics(*vector_statistics(module.train, name)) for name in vectors
+        },
         text_model=text_model,
         word_shares=source_shares(timed) if timed else {},
     )
 
 
+def _soft_targets(config: Config, selection: Selection) -> dict[str, tuple[float, ...]] | None:
+    """Shares of the raters' votes; an utterance without any is an error.
+
+    Raises:
+        LabelError: Nobody voted for a class of the scheme.
+    """
+    if not config.data.soft_labels:
+        return None
+    found = {name: selection.scheme.shares_of(u) for name, u in selection.utterances.items()}
+    shares = {name: share for name, share in found.items() if share is not None}
+    if len(shares) < len(found):
+        missing = [name for name in found if name not in shares]
+        raise LabelError(
+            f"data.soft_labels with {selection.scheme.name}",
+            expected="votes for one of its classes on every utterance",
+            got=f"none for {len(missing)} of {len(found)}: {first_ids(missing)}",
+            fix="set data.soft_labels=false, or choose other data.labels",
+        )
+    return shares
+
+
+def _rating_statistics(
+    selection: Selection, ids: Sequence[str]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each rating over utterances; nothing for other targets."""
+    if selection.scheme.kind != "regression":
+        return (), ()
+    ratings = np.array([selection.targets[name] for name in ids], dtype=np.float64)
+    return tuple(ratings.mean(axis=0).tolist()), tuple(ratings.std(axis=0).tolist())
+
+
+def _vector_sources(config: Config, prepared: Prepared) -> dict[str, Callable[[Utterance], Frames]]:
+    """A reader of each modality's utterance vector."""
+
+    def reader(name: str) -> Callable[[Utterance], Frames]:
+        ready = load_ready(prepared, name)
+        return lambda utterance: ready.load(utterance)[0]
+
+    names = config.model.vectors if config.model.task == "vectors" else []
+    return {name: reader(name) for name in names}
+
+
+def _ready_source(config: Config, prepared: Prepared) -> FrameSource:
+    """Frames that come with the corpus."""
+    ready = load_ready(prepared, config.model.speech.features)
+    prepare = frame_preparation(config)
+    stride_s = ready.features.stride_s or 0.0
+    return FrameSource(
+        read=lambda utterance: prepare(ready.load(utterance))[0],
+        dim=ready.features.dim,
+        stride_s=stride_s,
+        first_center_s=stride_s / 2,
+    )
+
+
 def _frame_source(config: Config, prepared: Prepared) -> FrameSource:
+    if config.model.speech.upstream == READY:
+        return _ready_source(config, prepared)
     upstream = speech_upstream(config)
     store = open_store(upstream, Path(config.data.cache))
     prepare = frame_preparation(config)

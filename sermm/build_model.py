@@ -7,7 +7,7 @@ found out about the data, and again from a checkpoint, which carries both as pla
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from data_modules.errors import ModelError
+from data_modules.labels import Family, Kind
 from data_modules.text import Tokenizer
 from sermm.checkpoints import read_checkpoint
 from sermm.compose import from_dict
@@ -36,9 +37,11 @@ from sermm.tasks.acoustic import AcousticTask, LinearTask
 from sermm.tasks.base import EmotionTask, Objective
 from sermm.tasks.fusion import AlignedFusionTask, PooledFusionTask
 from sermm.tasks.text import TextTask
+from sermm.tasks.vectors import LateFusionTask
 from sermm.upstreams.text import build_text_model, load_text_model, text_model_config
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
+_TUPLES = ("names", "train_counts", "train_means", "train_stds")
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,28 @@ class DataFacts:
     """What a model has to know of its data: plain data, stored in every checkpoint.
 
     Attributes:
-        class_names: In the order of the class index.
-        train_counts: Utterances of each class in the training part.
+        names: Of classes, ratings or labels, in the order of the target.
+        kind: Which of the three.
+        family: Which scores belong to it.
+        num_train: Utterances of the training part.
+        train_counts: Those of each class or with each label; empty for ratings.
+        train_means: Mean of each rating over the training part; empty for other targets.
+        train_stds: Standard deviation of each rating.
         frame_dim: Width of the acoustic frames; 0 without speech.
+        vector_dims: Widths of the utterance vectors by name, in the order of their heads.
         tokenizer: The tokenizer as JSON; empty without text.
         text_model: Configuration of the text encoder; empty without text.
     """
 
-    class_names: tuple[str, ...]
-    train_counts: tuple[int, ...]
+    names: tuple[str, ...]
+    num_train: int
+    train_counts: tuple[int, ...] = ()
+    kind: Kind = "classes"
+    family: Family = "classes"
+    train_means: tuple[float, ...] = ()
+    train_stds: tuple[float, ...] = ()
     frame_dim: int = 0
+    vector_dims: Mapping[str, int] = field(default_factory=dict)
     tokenizer: str = ""
     text_model: Mapping[str, Any] | None = None
 
@@ -74,15 +89,28 @@ class FrameStatistics:
 
 
 def build_objective(config: Config, facts: DataFacts) -> Objective:
-    """Classes and loss. Class weights are N / (C * n_c), so their mean over utterances is one."""
+    """Targets and loss.
+
+    Weights of classes are N / (C n_c), so their mean over utterances is one. A label's presence
+    weighs (N - n) / n times its absence, at most a hundred times.
+    """
     weights = None
-    if config.optim.class_weights:
-        total, num_classes = sum(facts.train_counts), len(facts.train_counts)
-        weights = tuple(total / (num_classes * max(1, n)) for n in facts.train_counts)
+    if config.optim.class_weights and facts.kind != "regression":
+        total, counts = facts.num_train, [max(1, n) for n in facts.train_counts]
+        if facts.kind == "classes":
+            weights = tuple(total / (len(counts) * n) for n in counts)
+        else:
+            weights = tuple(min(100.0, max(1, total - n) / n) for n in counts)
     return Objective(
-        class_names=facts.class_names,
-        class_weights=weights,
+        names=facts.names,
+        kind=facts.kind,
+        family=facts.family,
+        weights=weights,
         label_smoothing=config.optim.label_smoothing,
+        means=facts.train_means,
+        stds=facts.train_stds,
+        rating_loss=config.optim.rating_loss,  # type: ignore[arg-type]
+        threshold=config.model.threshold,
     )
 
 
@@ -171,6 +199,7 @@ def build_task(
     facts: DataFacts,
     *,
     statistics: FrameStatistics | None = None,
+    vector_statistics: Mapping[str, FrameStatistics] | None = None,
     text_model: nn.Module | None = None,
 ) -> EmotionTask:
     """The task that the configuration describes.
@@ -179,12 +208,13 @@ def build_task(
         config: Sizes and choices.
         facts: What the data module found out.
         statistics: Of the training part's frames; None before loading a state dict.
+        vector_statistics: Of its utterance vectors by name; None before loading a state dict.
         text_model: A text model with its weights; None before loading a state dict.
     """
     model = config.model
     objective = build_objective(config, facts)
     optimizer = build_optimizer_options(config)
-    num_classes = len(facts.class_names)
+    num_classes = len(facts.names)
 
     def build_pooling(input_size: int) -> Pooling:
         return POOLINGS[model.pooling](input_size=input_size)
@@ -201,6 +231,17 @@ def build_task(
         pooled = statistics or FrameStatistics.unknown(2 * facts.frame_dim)
         return LinearTask(
             pooled=Standardize(mean=pooled.mean, std=pooled.std),
+            objective=objective,
+            optimizer=optimizer,
+        )
+    if model.task == "vectors":
+        known = vector_statistics or {
+            name: FrameStatistics.unknown(dim) for name, dim in facts.vector_dims.items()
+        }
+        return LateFusionTask(
+            vectors={name: Standardize(mean=s.mean, std=s.std) for name, s in known.items()},
+            heads={name: build_head(len(s.mean)) for name, s in known.items()},
+            modality_dropout=model.modality_dropout,
             objective=objective,
             optimizer=optimizer,
         )
@@ -268,8 +309,8 @@ def build_task(
 def checkpoint_record(config: Config, facts: DataFacts) -> dict[str, Any]:
     """What a checkpoint carries beside the weights, as plain data that loads without unpickling."""
     plain_facts = asdict(facts)
-    plain_facts["class_names"] = list(facts.class_names)
-    plain_facts["train_counts"] = list(facts.train_counts)
+    for name in _TUPLES:
+        plain_facts[name] = list(plain_facts[name])
     return {"version": CHECKPOINT_VERSION, "config": to_dict(config), "facts": plain_facts}
 
 
@@ -306,6 +347,6 @@ def load_task(path: Path) -> tuple[EmotionTask, Config, DataFacts]:
 
 def _facts_of(stored: Mapping[str, Any]) -> DataFacts:
     facts = dict(stored)
-    for name in ("class_names", "train_counts"):
+    for name in _TUPLES:
         facts[name] = tuple(facts[name])
     return DataFacts(**facts)

@@ -7,6 +7,7 @@ where a file reaches another disk in pieces.
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -41,35 +42,39 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 class EpochKeeper(L.Callback):
-    """Keep the epoch with the highest validation UA, the first of equals, and stop in time.
+    """Keep the epoch with the best validation score, the first of equals, and stop in time.
 
     ``best.ckpt`` holds weights; ``last.ckpt`` everything that training needs to go on, and this
     object's own state. The last file is the later one: what it says of the best is on disk.
 
     Args:
         folder: For both files.
-        patience: Epochs without a better UA before training ends; 0 is never.
+        score: Which one decides, such as ``ua``.
+        higher_is_better: Whether it grows as models get better.
+        patience: Epochs without a better score before training ends; 0 is never.
 
     Attributes:
         best_epoch: From 0; None before the first epoch has ended.
-        best_ua: Its validation UA.
+        best_score: Its validation score; NaN where it is undefined, which any number beats.
     """
 
-    def __init__(self, folder: Path, *, patience: int) -> None:
+    def __init__(self, folder: Path, *, score: str, higher_is_better: bool, patience: int) -> None:
         self.best = folder / "best.ckpt"
         self.last = folder / "last.ckpt"
+        self.score = score
+        self.higher_is_better = higher_is_better
         self.patience = patience
         self.best_epoch: int | None = None
-        self.best_ua = 0.0
+        self.best_score = math.nan
 
     def state_dict(self) -> dict[str, Any]:
         """What the last checkpoint carries."""
-        return {"best_epoch": self.best_epoch, "best_ua": self.best_ua}
+        return {"best_epoch": self.best_epoch, "best_score": self.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.best_epoch = state_dict["best_epoch"]
-        self.best_ua = state_dict["best_ua"]
+        self.best_score = state_dict["best_score"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """A run that was killed after its training had ended early does not train on."""
@@ -77,13 +82,18 @@ class EpochKeeper(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the checkpoints. Validation has run by now."""
-        ua = float(trainer.callback_metrics["val/ua"])
+        score = float(trainer.callback_metrics[f"val/{self.score}"])
         epoch = trainer.current_epoch
-        if self.best_epoch is None or ua > self.best_ua:
-            self.best_epoch, self.best_ua = epoch, ua
+        if self.best_epoch is None or self._is_better(score):
+            self.best_epoch, self.best_score = epoch, score
             trainer.save_checkpoint(self.best, weights_only=True)
         self._stop_in_time(trainer, epoch)
         trainer.save_checkpoint(self.last, weights_only=False)
+
+    def _is_better(self, score: float) -> bool:
+        if math.isnan(self.best_score):
+            return not math.isnan(score)
+        return score > self.best_score if self.higher_is_better else score < self.best_score
 
     def _stop_in_time(self, trainer: L.Trainer, epoch: int) -> None:
         if self.patience and self.best_epoch is not None:

@@ -15,6 +15,9 @@ from typing import Any
 import yaml
 from omegaconf import MISSING
 
+READY = "ready"
+"""The speech upstream that stands for features which come with the corpus."""
+
 
 @dataclass
 class DemoConfig:
@@ -35,10 +38,16 @@ class DataConfig:
     protocol: str = MISSING  # named protocol: folds and what they may not share
     # sources of word times in order of preference; the first that has an utterance serves it
     aligners: list[str] = field(default_factory=lambda: ["corpus"])
+    ctc_model: str = ""  # for ctc among the aligners: folder or hub id of a CTC model that spells
+    ctc_revision: str | None = None  # of a hub id; a commit makes the word times repeatable
+    # train on the shares of the raters' votes instead of one class; scores stay on the class
+    soft_labels: bool = False
     shuffle_word_times: bool = False  # control: right words, wrong places
     allow_failed_checks: bool = False  # train on a corpus whose checks fail; stands in the summary
     max_pieces: int = 512  # longest transcript in word pieces; a longer one is an error
     batch_size: int = 32  # utterances a training batch
+    # seconds of a training batch, padding included, in place of a number of utterances; 0: off
+    batch_seconds: float = 0.0
     eval_batch_size: int = 64  # utterances a batch in evaluation; does not change any result
     num_workers: int = 0  # loader processes; does not change any result
     demo: DemoConfig = field(default_factory=DemoConfig)
@@ -48,7 +57,9 @@ class DataConfig:
 class SpeechConfig:
     """The speech upstream: waveform to frames."""
 
-    upstream: str = "logmel"  # logmel, mfcc, lld or logmel_lld
+    # logmel, mfcc, lld, logmel_lld, or ready for features that come with the corpus
+    upstream: str = "logmel"
+    features: str = ""  # ready: which features of the corpus, such as covarep
     num_bands: int = 64  # mel bands
     num_ceps: int = 40  # cepstral coefficients (mfcc)
     window_ms: float = 25.0  # audio that one frame sees
@@ -94,7 +105,12 @@ class AugmentConfig:
 class ModelConfig:
     """What is trained."""
 
-    task: str = MISSING  # linear, acoustic, text or fusion
+    task: str = MISSING  # linear, acoustic, text, fusion or vectors
+    # vectors: ready-made utterance vectors of the corpus, each with a head of its own (late fusion)
+    vectors: list[str] = field(default_factory=list)
+    # vectors: share of training utterances that lack a modality; the same model then does without
+    modality_dropout: float = 0.0
+    threshold: float = 0.5  # several labels: probability from which a label is predicted
     # fusion: how frames reach words. span: frames of the word's time span; attention: learned, no
     # times; none: each modality pooled on its own, then joined
     alignment: str = "span"
@@ -111,16 +127,21 @@ class ModelConfig:
 
 @dataclass
 class OptimConfig:
-    """AdamW with linear warm-up and cosine decay; selection on validation UA."""
+    """AdamW with linear warm-up and cosine decay; selection on the validation part."""
 
     lr: float = 1e-3  # highest learning rate, reached after warm-up
     text_lr: float | None = None  # for a pretrained text encoder; None is lr
     weight_decay: float = 0.01  # decoupled; matrices only
     warmup_share: float = 0.1  # of all steps
     epochs: int = 30  # at most
-    patience: int = 0  # epochs without a better validation UA before training ends; 0 is never
-    class_weights: bool = True  # loss weights inverse to the class counts of the training part
-    label_smoothing: float = 0.0  # share of the target that is spread over all classes
+    # score that chooses the epoch; none: ua of classes, mae of ratings, macro_f1 of several labels
+    select: str = ""
+    patience: int = 0  # epochs without a better score before training ends; 0 is never
+    # classes: loss weights inverse to the counts in the training part; several labels: weights that
+    # make a label's presence and absence count alike
+    class_weights: bool = True
+    label_smoothing: float = 0.0  # classes: share of the target that is spread over all of them
+    rating_loss: str = "l1"  # ratings: l1 or mse, on ratings standardised by the training part
     gradient_clip: float = 1.0  # norm; 0 is off
 
 
@@ -228,7 +249,20 @@ def mel_bands(config: Config) -> int:
 
 def needs_speech(config: Config) -> bool:
     """Whether the task reads acoustic frames."""
-    return config.model.task != "text"
+    return config.model.task not in ("text", "vectors")
+
+
+def needs_audio(config: Config) -> bool:
+    """Whether the task reads audio files; ready-made features do without."""
+    return needs_speech(config) and config.model.speech.upstream != READY
+
+
+def ready_features(config: Config) -> list[str]:
+    """Names of the corpus' own features that the task reads."""
+    if config.model.task == "vectors":
+        return list(config.model.vectors)
+    ready = needs_speech(config) and config.model.speech.upstream == READY
+    return [config.model.speech.features] if ready else []
 
 
 def needs_text(config: Config) -> bool:

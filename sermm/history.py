@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,18 +11,19 @@ import lightning as L
 
 from data_modules.atomic import write_atomically
 
-COLUMNS = ("epoch", "train/loss", "val/loss", "val/ua", "val/wa", "lr")
-
 
 class HistoryWriter(L.Callback):
     """Write the epoch's figures when it ends.
 
     Args:
         path: Of the CSV file.
+        scores: Names of the validation scores, such as ``ua``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, scores: Sequence[str]) -> None:
         self.path = path
+        named = (f"val/{name}" for name in scores)
+        self.columns = ("epoch", "train/loss", "val/loss", *named, "lr")
         self.rows: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -40,11 +42,11 @@ class HistoryWriter(L.Callback):
             return
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
         measured["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
-        row = {name: f"{measured[name]:.6g}" for name in COLUMNS[1:] if name in measured}
+        row = {name: f"{measured[name]:.6g}" for name in self.columns[1:] if name in measured}
         self.rows.append({"epoch": trainer.current_epoch, **row})
 
         def write(stream: IO[str]) -> None:
-            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(stream, self.columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
 

@@ -10,17 +10,28 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from data_modules.corpora import find_scheme
+from data_modules.corpora import find_corpus, find_scheme
 from data_modules.errors import ConfigError
+from data_modules.labels import ClassScheme
 from data_modules.protocols import find_protocol
-from sermm.config import Config, mel_bands, needs_word_times, value_of
+from sermm.config import (
+    READY,
+    Config,
+    mel_bands,
+    needs_speech,
+    needs_word_times,
+    ready_features,
+    value_of,
+)
+from sermm.scoring import find_scoring
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "model.task": ("linear", "acoustic", "text", "fusion"),
+    "model.task": ("linear", "acoustic", "text", "fusion", "vectors"),
     "model.alignment": ("span", "attention", "none"),
     "model.pooling": ("attention", "mean", "mean_std"),
-    "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld"),
+    "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld", READY),
     "model.speech.center": ("none", "level", "utterance"),
+    "optim.rating_loss": ("l1", "mse"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": (
         "32-true",
@@ -38,12 +49,15 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("seed", 0, 1e9),
     ("size", 1, 1e9),
     ("data.batch_size", 1, 1e9),
+    ("data.batch_seconds", 0, 1e9),
     ("data.eval_batch_size", 1, 1e9),
     ("data.num_workers", 0, 1e3),
     ("data.max_pieces", 3, 1e9),
     ("data.demo.seed", 0, 1e9),
     ("data.demo.utterances_per_speaker", 8, 1e6),
     ("model.dropout", 0, 0.999),
+    ("model.modality_dropout", 0, 0.999),
+    ("model.threshold", 0.001, 0.999),
     ("model.conv_layers", 0, 100),
     ("model.conv_channels", 1, 1e6),
     ("model.recurrent_hidden", 1, 1e6),
@@ -80,7 +94,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("plan.workers", 0, 1e4),
 )
 # what data.aligners may name
-WORD_SOURCES = ("corpus", "pocketsphinx", "uniform")
+WORD_SOURCES = ("corpus", "textgrid", "ctc", "pocketsphinx", "uniform")
 # of which zero is not allowed though it bounds the range
 POSITIVE = ("optim.lr", "optim.text_lr")
 # (key, lowest allowed element, whether the list may be empty)
@@ -89,6 +103,7 @@ LISTS: tuple[tuple[str, int | None, bool], ...] = (
     ("plan.folds", 0, False),
     ("plan.seeds", 0, False),
     ("plan.sizes", 1, True),
+    ("model.vectors", None, True),
 )
 
 
@@ -118,9 +133,15 @@ def validate(config: Config) -> None:
         )
     for source in config.data.aligners:
         _check_choice("data.aligners", source, WORD_SOURCES)
+    if "ctc" in config.data.aligners and not config.data.ctc_model:
+        raise ConfigError(
+            "data.ctc_model",
+            expected="a CTC model, which the source ctc in data.aligners needs",
+            got="nothing",
+            fix="give a folder or a hub id, such as facebook/wav2vec2-base-960h (English)",
+        )
     _check_frames(config)
-    find_scheme(config.data.labels)
-    find_protocol(config.data.protocol)
+    _check_corpus(config)
 
 
 def _check_frames(config: Config) -> None:
@@ -145,6 +166,54 @@ def _check_frames(config: Config) -> None:
             got=str(augment.time_stretch),
             fix="set it to 0, or choose model.alignment=attention or none",
         )
+
+
+def _check_corpus(config: Config) -> None:
+    """Labels, protocol, score and features have to be those of the corpus."""
+    data, model = config.data, config.model
+    corpus, scheme = find_corpus(data.corpus), find_scheme(data.labels)
+    _check_choice("data.labels", scheme.name, [own.name for own in corpus.schemes])
+    find_protocol(data.protocol)
+    # "iemocap4-session5" and "iemocap-speaker5" are both IEMOCAP's; the demo corpus is in its form
+    owners = (corpus.name, *(own.name for own in corpus.schemes))
+    if data.protocol.partition("-")[0] not in owners:
+        raise ConfigError(
+            "data.protocol",
+            expected=f"a protocol of {corpus.name}",
+            got=data.protocol,
+            fix=f"choose one that begins with {corpus.name}-",
+        )
+    scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
+    if config.optim.select:
+        _check_choice("optim.select", config.optim.select, tuple(scoring.overall))
+    if data.batch_seconds and not needs_speech(config):
+        raise ConfigError(
+            "data.batch_seconds",
+            expected="a task that hears; others have no seconds",
+            got=model.task,
+            fix="set data.batch_size instead",
+        )
+    if data.soft_labels and not (isinstance(scheme, ClassScheme) and scheme.votes):
+        raise ConfigError(
+            "data.soft_labels",
+            expected="labels that raters voted for",
+            got=scheme.name,
+            fix="choose other data.labels, or leave it false",
+        )
+    if model.task == "vectors" and not model.vectors:
+        raise ConfigError(
+            "model.vectors",
+            expected=f"features of {corpus.name}: {', '.join(corpus.features) or 'it has none'}",
+            got="none",
+            fix="name at least one",
+        )
+    key = "model.vectors" if model.task == "vectors" else "model.speech.features"
+    for name in ready_features(config):
+        _check_choice(key, name, tuple(corpus.features))
+        if model.task == "vectors" and corpus.features[name].stride_s is not None:
+            raise ConfigError(
+                key, expected="one vector an utterance", got=name, fix="use it as frames instead"
+            )
 
 
 def _check_choice(key: str, value: str, choices: Sequence[str]) -> None:

@@ -11,8 +11,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from data_modules.atomic import write_json, write_text
@@ -21,19 +19,18 @@ from data_modules.prepare import Prepared
 from data_modules.selection import Selection
 from sermm.build_data import RunData, build_data
 from sermm.build_model import build_task, checkpoint_record
-from sermm.config import Config, fingerprint, needs_text, to_yaml
+from sermm.config import Config, fingerprint, needs_text, ready_features, to_yaml
 from sermm.example import write_example
-from sermm.metrics import class_metrics, confusion_matrix
-from sermm.predictions import read_predictions, write_predictions
+from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import alone_in, environment, is_done, run_folder
+from sermm.scoring import find_scoring
 from sermm.stages import failed_checks, hash_of_data, make_selection
+from sermm.tasks.base import Predictions
 from sermm.terminal import console
 from sermm.tracking import build_logger, close, log_results
 from sermm.train import TrainingOptions, TrainingResult, train
 from sermm.upstreams.text import text_model_facts
-
-IntArray = npt.NDArray[np.int64]
 
 
 def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
@@ -76,18 +73,28 @@ def _fit(
     folder = run_folder(config)
     write_text(folder / "config.yaml", to_yaml(config))
     write_json(folder / "environment.json", environment(config, sha256) | _started_from(config))
-    task = build_task(config, data.facts, statistics=data.statistics, text_model=data.text_model)
+    task = build_task(
+        config,
+        data.facts,
+        statistics=data.statistics,
+        vector_statistics=data.vector_statistics,
+        text_model=data.text_model,
+    )
     logger = build_logger(config, folder)
     try:
         result = train(
             task,
             data.module,
             folder=folder,
-            options=_options(config),
+            options=_options(config, task.scoring.headline),
             record=checkpoint_record(config, data.facts),
             logger=logger,
         )
-        confusion = _write_predictions(config, selection, data, result)
+        scores = _write_predictions(config, selection, data, result.predictions)
+        conditions = {
+            name: _write_predictions(config, selection, data, predictions, name)
+            for name, predictions in result.conditions.items()
+        }
         write_example(
             folder,
             prepared=prepared,
@@ -95,7 +102,11 @@ def _fit(
             task=task,
             predictions=read_predictions(folder / "predictions.csv"),
         )
-        metrics = _run_metrics(config, prepared, selection, data, result, confusion)
+        metrics = replace(
+            _run_metrics(config, prepared, selection, data, result),
+            metrics=scores,
+            conditions=conditions,
+        )
         log_results(logger, folder / "predictions.csv", metrics.metrics)
     except BaseException:
         close(logger, failed=True)
@@ -114,10 +125,11 @@ def _started_from(config: Config) -> dict[str, Any]:
     return {"text_model": text_model_facts(text.name, text.revision)}
 
 
-def _options(config: Config) -> TrainingOptions:
+def _options(config: Config, headline: str) -> TrainingOptions:
     trainer = config.trainer
     return TrainingOptions(
         epochs=config.optim.epochs,
+        select=config.optim.select or headline,
         patience=config.optim.patience,
         gradient_clip=config.optim.gradient_clip,
         seed=config.seed,
@@ -131,10 +143,13 @@ def _options(config: Config) -> TrainingOptions:
 
 
 def _write_predictions(
-    config: Config, selection: Selection, data: RunData, result: TrainingResult
-) -> IntArray:
-    """Write ``predictions.csv``; returns the confusion matrix ``(C, C)``."""
-    predictions = result.predictions
+    config: Config,
+    selection: Selection,
+    data: RunData,
+    predictions: Predictions,
+    condition: str = "",
+) -> dict[str, float]:
+    """Write ``predictions.csv``, or that of a condition; returns the scores."""
     ids = predictions.utterance_ids
     if sorted(ids) != sorted(data.fold.test):
         lost = sorted(set(data.fold.test) - set(ids))
@@ -144,19 +159,19 @@ def _write_predictions(
             got=f"{len(ids)}, none for {first_ids(lost) or 'no one, some twice'}",
             fix="run it again with trainer.devices=1 and report this",
         )
-    labels = predictions.targets.numpy()
-    probabilities = predictions.probabilities.numpy()
-    predicted = probabilities.argmax(axis=1)
+    scoring = find_scoring(data.facts.kind, data.facts.names, data.facts.family)
+    references, outcomes = predictions.references.numpy(), predictions.outcomes.numpy()
+    shares = predictions.probabilities
     write_predictions(
-        run_folder(config) / "predictions.csv",
+        run_folder(config) / predictions_file(condition),
         ids,
         [selection.utterances[name].speaker for name in ids],
-        labels,
-        predicted,
-        probabilities,
-        data.facts.class_names,
+        references,
+        outcomes,
+        None if shares is None else shares.numpy(),
+        scoring,
     )
-    return confusion_matrix(labels, predicted, len(data.facts.class_names))
+    return scoring.scores(scoring.contributions(references, outcomes).sum(axis=0))
 
 
 def _run_metrics(
@@ -165,26 +180,29 @@ def _run_metrics(
     selection: Selection,
     data: RunData,
     result: TrainingResult,
-    confusion: IntArray,
 ) -> RunMetrics:
-    """What ``metrics.json`` says, except for what is known last."""
+    """What ``metrics.json`` says, except for scores and what is known last."""
     reasons = Counter(exclusion.reason for exclusion in selection.exclusions)
-    classes = data.facts.class_names
+    facts = data.facts
+    select = config.optim.select or find_scoring(facts.kind, facts.names, facts.family).headline
     return RunMetrics(
         fold=config.fold,
         seed=config.seed,
         size=config.size,
-        metrics=class_metrics(confusion),
+        metrics={},
         num_train=len(data.fold.train),
         num_val=len(data.fold.val),
         num_test=len(data.fold.test),
         seconds=0.0,
         best_epoch=result.best_epoch,
-        val={"ua": result.val_ua},
-        train_counts=dict(zip(classes, data.facts.train_counts, strict=True)),
-        classes=classes,
+        val={select: result.val_score},
+        train_counts=dict(zip(facts.names, facts.train_counts, strict=False)),
+        train_means=dict(zip(facts.names, facts.train_means, strict=False)),
+        classes=facts.names,
+        kind=facts.kind,
+        family=facts.family,
         protocol=selection.protocol.name,
-        leak=selection.protocol.leak,
+        leak=_leak(config, prepared, selection),
         excluded=Excluded(reasons.total(), dict(reasons)),
         alignment=data.word_shares,
         data_sha256="",
@@ -194,9 +212,17 @@ def _run_metrics(
     )
 
 
+def _leak(config: Config, prepared: Prepared, selection: Selection) -> str:
+    """What leaks by the protocol, and what the makers of ready-made features had seen."""
+    exposures = [prepared.corpus.features[name].exposure for name in ready_features(config)]
+    return "; ".join(dict.fromkeys(text for text in (selection.protocol.leak, *exposures) if text))
+
+
 def _notes(config: Config, prepared: Prepared) -> list[str]:
     """What a reader must know: checks that were overruled, and controls."""
     notes = [f"failed check: {r.name}: {r.detail}" for r in failed_checks(config, prepared)]
     if config.data.shuffle_word_times:
         notes.append("control: word times are shuffled within each utterance")
+    if config.data.soft_labels:
+        notes.append("trained on the shares of the raters' votes")
     return notes

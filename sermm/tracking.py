@@ -6,6 +6,7 @@ account everything is written offline and ``wandb sync`` sends it later.
 
 from __future__ import annotations
 
+import csv
 import netrc
 import os
 import secrets
@@ -86,7 +87,7 @@ def build_logger(config: Config, folder: Path) -> Any:
 
 
 def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float]) -> None:
-    """Send final metrics, the confusion matrix and the table of predictions.
+    """Send final metrics, the table of predictions and, of classes, the confusion matrix.
 
     Args:
         logger: What :func:`build_logger` gave.
@@ -100,26 +101,23 @@ def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float
     run = logger.experiment
     for name, value in metrics.items():
         run.summary[f"test/{name}"] = value
+    with predictions_file.open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    text = ("utterance_id", "speaker", "label", "predicted")
+    cells = [
+        [cell if name in text else float(cell) for name, cell in zip(header, row, strict=True)]
+        for row in rows
+    ]
+    logged = {"test/predictions": wandb.Table(columns=list(header), data=cells)}
     found = read_predictions(predictions_file)
-    columns: list[str | int] = ["utterance_id", "speaker", "label", "predicted"]
-    columns += [f"p_{name}" for name in found.classes]
-    rows = zip(
-        found.ids, found.speakers, found.labels, found.predicted, found.probabilities, strict=True
-    )
-    table = wandb.Table(
-        columns=columns,
-        data=[
-            [name, speaker, found.classes[label], found.classes[guess], *map(float, shares)]
-            for name, speaker, label, guess, shares in rows
-        ],
-    )
-    confusion = wandb.plot.confusion_matrix(
-        y_true=found.labels.tolist(),
-        preds=found.predicted.tolist(),
-        class_names=list(found.classes),
-        title="test",
-    )
-    run.log({"test/predictions": table, "test/confusion_matrix": confusion})
+    if found.kind == "classes":
+        logged["test/confusion_matrix"] = wandb.plot.confusion_matrix(
+            y_true=found.references.tolist(),
+            preds=found.outcomes.tolist(),
+            class_names=list(found.names),
+            title="test",
+        )
+    run.log(logged)
 
 
 def close(logger: Any, *, failed: bool = False) -> None:

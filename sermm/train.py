@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,8 @@ class TrainingOptions:
 
     Attributes:
         epochs: At most.
-        patience: Epochs without a better validation UA before training ends; 0 is never.
+        select: Validation score that chooses the epoch.
+        patience: Epochs without a better score before training ends; 0 is never.
         gradient_clip: Largest norm; 0 is off.
         seed: Of the run.
         accelerator: As the trainer names it.
@@ -42,6 +43,7 @@ class TrainingOptions:
     """
 
     epochs: int
+    select: str
     patience: int
     gradient_clip: float
     seed: int
@@ -58,14 +60,16 @@ class TrainingResult:
     """What came out.
 
     Attributes:
-        best_epoch: The epoch with the highest validation UA, from 0; the first of equals.
-        val_ua: Its validation UA.
+        best_epoch: The epoch with the best validation score, from 0; the first of equals.
+        val_score: Its score.
         predictions: Of its weights on the test part.
+        conditions: The same with a modality missing, by what is missing or alone there.
     """
 
     best_epoch: int
-    val_ua: float
+    val_score: float
     predictions: Predictions
+    conditions: dict[str, Predictions]
 
 
 # What Lightning says of us that is no news to the user, each with its reason.
@@ -136,9 +140,16 @@ def train(
         ModelError: A checkpoint of the run cannot be read.
         KeyboardInterrupt: Training was stopped from outside.
     """
-    keeper = EpochKeeper(folder / "checkpoints", patience=options.patience)
+    scoring = task.scoring
+    keeper = EpochKeeper(
+        folder / "checkpoints",
+        score=options.select,
+        higher_is_better=scoring.metrics[options.select].higher_is_better,
+        patience=options.patience,
+    )
     # the history first: a checkpoint then means that the row of its epoch is on disk
-    callbacks: list[L.Callback] = [HistoryWriter(folder / "history.csv"), keeper]
+    history = HistoryWriter(folder / "history.csv", scores=tuple(scoring.overall))
+    callbacks: list[L.Callback] = [history, keeper]
     if options.progress:
         callbacks.append(RichProgressBar(leave=False))
     task.run_seed = options.seed
@@ -175,9 +186,31 @@ def train(
         trainer.test(
             task, datamodule=data, ckpt_path=str(keeper.best), verbose=False, weights_only=True
         )
+        predictions = task.predictions()
+        conditions = {}
+        for name, absent in missing_modalities(task.modalities).items():
+            task.absent = absent
+            trainer.test(task, dataloaders=data.test_dataloader(), verbose=False)
+            conditions[name] = task.predictions()
+        task.absent = frozenset()
     assert keeper.best_epoch is not None, "an epoch was trained"
     return TrainingResult(
         best_epoch=keeper.best_epoch,
-        val_ua=round(keeper.best_ua, 6),
-        predictions=task.predictions(),
+        val_score=round(keeper.best_score, 6),
+        predictions=predictions,
+        conditions=conditions,
     )
+
+
+def missing_modalities(modalities: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Under which conditions a model is tested again, and what is absent in each.
+
+    ``only-X`` for each modality; with three or more ``without-X`` as well.
+    """
+    everything = frozenset(modalities)
+    if len(everything) < 2:
+        return {}
+    conditions = {f"only-{name}": everything - {name} for name in modalities}
+    if len(everything) > 2:
+        conditions |= {f"without-{name}": frozenset({name}) for name in modalities}
+    return conditions

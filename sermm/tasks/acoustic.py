@@ -28,7 +28,7 @@ class LinearTask(EmotionTask):
         self.pooled = pooled
         size = len(pooled.mean)
         self.pooling = MeanStdPooling(input_size=size // 2)
-        self.linear = nn.Linear(size, len(objective.class_names))
+        self.linear = nn.Linear(size, len(objective.names))
         nn.init.zeros_(self.linear.weight)
 
     def forward(self, batch: Batch) -> Tensor:

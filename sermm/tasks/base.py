@@ -1,4 +1,4 @@
-"""The base of every task: loss, metrics, predictions and optimiser in one place."""
+"""The base of every task: loss, scores, predictions and optimiser in one place."""
 
 from __future__ import annotations
 
@@ -9,75 +9,68 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from data_modules.batch import Batch
 from data_modules.errors import RunFailedError, first_ids
-from sermm.metrics import ua, wa
 from sermm.optim import OptimizerOptions, build_optimizer
+from sermm.scoring import find_scoring
+from sermm.tasks.outputs import Objective, build_output
+from sermm.tasks.score_sums import ScoreSums
+
+__all__ = ["EmotionTask", "Objective", "Predictions", "Stage"]
 
 Stage = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What is learned.
-
-    Attributes:
-        class_names: In the order of the class index.
-        class_weights: Loss weight of each class, or None for equal ones.
-        label_smoothing: Share of the target that is spread over all classes.
-    """
-
-    class_names: tuple[str, ...]
-    class_weights: tuple[float, ...] | None = None
-    label_smoothing: float = 0.0
-
-
-@dataclass(frozen=True)
 class Predictions:
-    """Class probabilities of a part, one row an utterance, in the order of the loader.
+    """What was predicted for a part, one row an utterance, in the order of the loader.
 
     Attributes:
         utterance_ids: N manifest ids.
-        targets: ``(N,)`` int64.
-        probabilities: ``(N, C)`` float32.
+        references: ``(N,)`` int64 class indices or ``(N, C)`` float32.
+        outcomes: The same of what was predicted.
+        probabilities: ``(N, C)`` float32; None for ratings.
     """
 
     utterance_ids: list[str]
-    targets: Tensor
-    probabilities: Tensor
+    references: Tensor
+    outcomes: Tensor
+    probabilities: Tensor | None
 
 
 class EmotionTask(L.LightningModule):
-    """A classifier of utterances. Subclasses state their parts and ``forward(batch) -> logits``.
+    """A model of utterances. Subclasses state their parts and ``forward(batch) -> scores``.
 
     Args:
-        objective: Classes and loss.
+        objective: Targets and loss.
         optimizer: Learning rates and schedule.
 
     Attributes:
         run_seed: From which each epoch derives its own; whoever trains sets it.
+        absent: Modalities, of those in :attr:`modalities`, that the model has to do without now.
     """
 
     def __init__(self, *, objective: Objective, optimizer: OptimizerOptions) -> None:
         super().__init__()
         self.run_seed = 0
+        self.absent: frozenset[str] = frozenset()
         self.objective = objective
         self.optimizer_options = optimizer
-        num_classes = len(objective.class_names)
-        weights = objective.class_weights
-        self.loss = nn.CrossEntropyLoss(
-            weight=None if weights is None else torch.tensor(weights, dtype=torch.float32),
-            label_smoothing=objective.label_smoothing,
-        )
+        self.output = build_output(objective)
+        self.scoring = find_scoring(objective.kind, objective.names, objective.family)
         # summed over ranks by torchmetrics: UA of the sum, never a mean of UAs
-        self.val_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+        self.val_scores = ScoreSums(self.scoring)
         self.val_loss = MeanMetric()
-        self._predicted: list[tuple[list[str], Tensor, Tensor]] = []
+        self._predicted: list[Predictions] = []
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that the model can do without, one at a time; empty if it needs all it reads."""
+        return ()
 
     def forward(self, batch: Batch) -> Tensor:
-        """Class scores ``(B, C)``."""
+        """Scores ``(B, C)``."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def pretrained(self) -> nn.Module | None:
@@ -90,24 +83,27 @@ class EmotionTask(L.LightningModule):
         Raises:
             RunFailedError: The loss is not finite.
         """
-        logits = self(batch)
-        loss: Tensor = self.loss(logits, batch.targets)
+        scores = self(batch)
+        loss: Tensor = self.output(scores, batch)
         if not torch.isfinite(loss):
-            raise _not_finite(stage, loss, logits, batch)
+            raise _not_finite(stage, loss, scores, batch)
         if stage == "train":
             self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+            return loss
+        outcomes, probabilities = self.output.predict(scores)
         if stage == "val":
-            self.val_loss.update(loss, weight=self._loss_weight(batch.targets))
-            self.val_confusion.update(logits.argmax(dim=-1), batch.targets)
-        if stage == "test":
-            probabilities = torch.softmax(logits.float(), dim=-1)
-            self._predicted.append((batch.utterance_ids, batch.targets.cpu(), probabilities.cpu()))
+            self.val_loss.update(loss, weight=self.output.loss_weight(batch))
+            self.val_scores.update(batch.targets, outcomes)
+        else:
+            self._predicted.append(
+                Predictions(
+                    utterance_ids=batch.utterance_ids,
+                    references=batch.targets.cpu(),
+                    outcomes=outcomes.cpu(),
+                    probabilities=None if probabilities is None else probabilities.cpu(),
+                )
+            )
         return loss
-
-    def _loss_weight(self, targets: Tensor) -> Tensor | int:
-        """What the mean of a batch is divided by, so that means of batches add up to the whole."""
-        weights = self.loss.weight
-        return len(targets) if weights is None else weights[targets].sum()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One training batch."""
@@ -127,15 +123,16 @@ class EmotionTask(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget an earlier epoch, which may have ended half-way."""
-        self.val_confusion.reset()
+        self.val_scores.reset()
         self.val_loss.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss, UA and WA of the whole validation part, however it is cut into batches."""
-        confusion = self.val_confusion.compute().cpu().numpy()
+        """Log loss and scores of the whole validation part, however it is cut into batches."""
         self.log("val/loss", self.val_loss.compute(), prog_bar=True, sync_dist=False)
-        self.log("val/ua", float(ua(confusion)), prog_bar=True, sync_dist=False)
-        self.log("val/wa", float(wa(confusion)), sync_dist=False)
+        for name, value in self.val_scores.compute().items():
+            if name in self.scoring.overall:
+                bar = name == self.scoring.headline
+                self.log(f"val/{name}", value, prog_bar=bar, sync_dist=False)
 
     def on_test_epoch_start(self) -> None:
         """Forget earlier predictions."""
@@ -143,10 +140,13 @@ class EmotionTask(L.LightningModule):
 
     def predictions(self) -> Predictions:
         """What the last test loop predicted."""
+        parts = self._predicted
+        shares = [part.probabilities for part in parts if part.probabilities is not None]
         return Predictions(
-            utterance_ids=[name for ids, _, _ in self._predicted for name in ids],
-            targets=torch.cat([targets for _, targets, _ in self._predicted]),
-            probabilities=torch.cat([p for _, _, p in self._predicted]),
+            utterance_ids=[name for part in parts for name in part.utterance_ids],
+            references=torch.cat([part.references for part in parts]),
+            outcomes=torch.cat([part.outcomes for part in parts]),
+            probabilities=torch.cat(shares) if shares else None,
         )
 
     def configure_optimizers(self) -> Any:
@@ -161,9 +161,9 @@ class EmotionTask(L.LightningModule):
         }
 
 
-def _not_finite(stage: Stage, loss: Tensor, logits: Tensor, batch: Batch) -> RunFailedError:
+def _not_finite(stage: Stage, loss: Tensor, scores: Tensor, batch: Batch) -> RunFailedError:
     """The error that names the utterances at fault: all of a batch, where no single one is."""
-    finite = torch.isfinite(logits).all(dim=-1).tolist()
+    finite = torch.isfinite(scores).all(dim=-1).tolist()
     names = [name for name, fine in zip(batch.utterance_ids, finite, strict=True) if not fine]
     return RunFailedError(
         f"{stage} loss",

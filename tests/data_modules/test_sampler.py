@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from data_modules.sampler import LengthBatchSampler
+from data_modules.errors import ConfigError
+from data_modules.sampler import BudgetBatchSampler, LengthBatchSampler
 
 
 def sampler(num: int = 1000, *, batch_size: int = 16, seed: int = 0) -> LengthBatchSampler:
@@ -133,3 +134,62 @@ def test_the_trainer_counts_the_epochs() -> None:
     trainer.fit(module, DataLoader(numbers, batch_sampler=batches))
     assert module.seen == expected
     assert module.seen[0] != module.seen[1] != module.seen[2]
+
+
+# --- by cost
+
+
+@given(
+    lengths=st.lists(st.floats(0.1, 30), min_size=8, max_size=120),
+    budget=st.floats(5, 100),
+    num_ranks=st.integers(1, 4),
+    pool_size=st.integers(5, 60),
+    seed=st.integers(0, 5),
+)
+def test_ranks_share_each_epoch_in_step_and_within_the_budget(
+    lengths: list[float], budget: float, num_ranks: int, pool_size: int, seed: int
+) -> None:
+    try:
+        ranks = [
+            BudgetBatchSampler(
+                lengths,
+                budget=budget,
+                seed=seed,
+                num_epochs=4,
+                rank=rank,
+                num_ranks=num_ranks,
+                pool_size=pool_size,
+            )
+            for rank in range(num_ranks)
+        ]
+    except ConfigError as error:
+        assert "enough training utterances" in str(error)
+        return
+    counts = set()
+    for number in range(4):
+        for one in ranks:
+            one.set_epoch(number)
+        drawn = [list(one) for one in ranks]
+        counts |= {len(batches) for batches in drawn} | {len(one) for one in ranks}
+        batches = [batch for own in drawn for batch in own]
+        assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+        assert all(len(batch) == 1 or ranks[0].cost(batch) <= budget + 1e-9 for batch in batches)
+    # the same number on every rank in every epoch
+    assert len(counts) == 1
+
+
+def test_batches_by_cost_hardly_pad_and_cost_about_the_same() -> None:
+    lengths = speech_lengths(5000)
+    batches = BudgetBatchSampler(lengths, budget=80, seed=0, num_epochs=3)
+    costs = [batches.cost(batch) for batch in batches]
+    assert 1 - sum(lengths) / sum(costs) < 0.03
+    assert max(costs) < 1.2 * sum(costs) / len(costs)
+    first = list(batches)
+    assert list(batches) == first
+    batches.set_epoch(1)
+    assert list(batches) != first
+
+
+def test_more_ranks_than_utterances() -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.devices: .* got 3 for 4 batches"):
+        BudgetBatchSampler([1.0, 2.0, 3.0], budget=10, seed=0, num_epochs=1, num_ranks=4)

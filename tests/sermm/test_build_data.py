@@ -48,7 +48,7 @@ def test_the_parts_are_those_of_the_fold(place: Workplace) -> None:
         assert ids(data, part) == list(expected)
     sessions = {part: {name[3:5] for name in ids(data, part)} for part in fold.parts()}
     assert sessions == {"test": {"04"}, "val": {"05"}, "train": {"01", "02", "03"}}
-    assert data.facts.class_names == ("neutral", "happy", "angry", "sad")
+    assert data.facts.names == ("neutral", "happy", "angry", "sad")
     assert data.facts.train_counts == (12, 12, 12, 12)
     assert data.facts.frame_dim == 20
 

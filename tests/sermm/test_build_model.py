@@ -48,7 +48,7 @@ def test_a_checkpoint_is_enough_to_predict(
     model, loaded, facts = load_task(folder / "checkpoints" / "best.ckpt")
     assert not model.training
     assert loaded == config
-    assert facts.class_names == ("neutral", "happy", "angry", "sad")
+    assert facts.names == ("neutral", "happy", "angry", "sad")
     assert facts.train_counts == (12, 12, 12, 12)
     expected = probabilities(folder)
     with torch.inference_mode():
@@ -73,7 +73,7 @@ def test_best_and_last_are_of_their_epochs(place: Workplace) -> None:
 
 def test_records_are_plain_data_and_come_back() -> None:
     config = tiny_config("fusion by span")
-    facts = DataFacts(("a", "b"), (1, 2), frame_dim=4, tokenizer="{}", text_model={"x": 1})
+    facts = DataFacts(("a", "b"), 3, (1, 2), frame_dim=4, tokenizer="{}", text_model={"x": 1})
 
     def leaves(value: Any) -> list[Any]:
         if isinstance(value, dict):
@@ -106,7 +106,7 @@ def test_a_checkpoint_of_another_version_is_refused(place: Workplace) -> None:
         {"config": {"name": "x", "nonsense": 1}},
         {"config": None},
         {"facts": {}},
-        {"facts": {"class_names": ["a"], "train_counts": [1], "frame_dim": 20, "tokenizer": ""}},
+        {"facts": {"names": ["a"], "num_train": 1, "train_counts": [1], "frame_dim": 20}},
     ],
     ids=["unknown key", "no configuration", "no facts", "other classes"],
 )
@@ -126,19 +126,19 @@ def test_a_missing_checkpoint(tmp_path: Path) -> None:
 
 
 def facts_of(counts: tuple[int, ...]) -> DataFacts:
-    return DataFacts(tuple("abcd"[: len(counts)]), counts)
+    return DataFacts(tuple("abcd"[: len(counts)]), sum(counts), counts)
 
 
 def test_class_weights_are_inverse_to_the_counts() -> None:
     objective = build_objective(tiny_config(), facts_of((30, 10, 20)))
-    assert objective.class_weights == pytest.approx((60 / 90, 60 / 30, 60 / 60))
+    assert objective.weights == pytest.approx((60 / 90, 60 / 30, 60 / 60))
     # a class that does not occur has no say, and divides by nothing
     objective = build_objective(tiny_config(), facts_of((30, 0)))
-    assert objective.class_weights == pytest.approx((0.5, 15))
+    assert objective.weights == pytest.approx((0.5, 15))
     equal = tiny_config()
     equal = replace(equal, optim=replace(equal.optim, class_weights=False, label_smoothing=0.1))
     objective = build_objective(equal, facts_of((30, 10, 20)))
-    assert (objective.class_weights, objective.label_smoothing) == (None, 0.1)
+    assert (objective.weights, objective.label_smoothing) == (None, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from sermm.checkpoints import CheckpointFiles, EpochKeeper, read_checkpoint
 from tests.sermm.workplace import Workplace
 
 RECORD = {"version": 1, "config": {"name": "tiny"}}
+
+
+def keep(folder: Path, patience: int) -> EpochKeeper:
+    return EpochKeeper(folder, score="ua", higher_is_better=True, patience=patience)
 
 
 class FakeTrainer:
@@ -34,13 +39,13 @@ class FakeTrainer:
 
 
 def test_the_first_of_equals_is_best(tmp_path: Path) -> None:
-    keeper, trainer = EpochKeeper(tmp_path, patience=0), FakeTrainer()
+    keeper, trainer = keep(tmp_path, 0), FakeTrainer()
     assert trainer.epoch(keeper, 0.0) == ["best.ckpt", "last.ckpt"]
     assert trainer.saved == [("best.ckpt", True), ("last.ckpt", False)]
     assert trainer.epoch(keeper, 0.4) == ["best.ckpt", "last.ckpt"]
     assert trainer.epoch(keeper, 0.4) == ["last.ckpt"]
     assert trainer.epoch(keeper, 0.3) == ["last.ckpt"]
-    assert (keeper.best_epoch, keeper.best_ua) == (1, pytest.approx(0.4))
+    assert (keeper.best_epoch, keeper.best_score) == (1, pytest.approx(0.4))
     assert not trainer.should_stop
 
 
@@ -51,7 +56,7 @@ def test_the_first_of_equals_is_best(tmp_path: Path) -> None:
 def test_patience_counts_epochs_without_a_better_score(
     tmp_path: Path, patience: int, scores: list[float], stops_after: int | None
 ) -> None:
-    keeper, trainer = EpochKeeper(tmp_path, patience=patience), FakeTrainer()
+    keeper, trainer = keep(tmp_path, patience), FakeTrainer()
     stopped = None
     for number, ua in enumerate(scores):
         trainer.epoch(keeper, ua)
@@ -62,10 +67,10 @@ def test_patience_counts_epochs_without_a_better_score(
 
 
 def test_what_was_best_outlasts_the_process(tmp_path: Path) -> None:
-    keeper, trainer = EpochKeeper(tmp_path, patience=2), FakeTrainer()
+    keeper, trainer = keep(tmp_path, 2), FakeTrainer()
     for ua in (0.5, 0.4):
         trainer.epoch(keeper, ua)
-    resumed, again = EpochKeeper(tmp_path / "elsewhere", patience=2), FakeTrainer()
+    resumed, again = keep(tmp_path / "elsewhere", 2), FakeTrainer()
     resumed.load_state_dict(keeper.state_dict())
     again.current_epoch = 2
     resumed.on_train_start(again, None)  # type: ignore[arg-type]
@@ -73,11 +78,23 @@ def test_what_was_best_outlasts_the_process(tmp_path: Path) -> None:
     assert again.epoch(resumed, 0.45) == ["last.ckpt"]
     assert again.should_stop
     # and one that had ended does not begin again
-    third, ended = EpochKeeper(tmp_path, patience=2), FakeTrainer()
+    third, ended = keep(tmp_path, 2), FakeTrainer()
     third.load_state_dict(resumed.state_dict())
     ended.current_epoch = 3
     third.on_train_start(ended, None)  # type: ignore[arg-type]
     assert ended.should_stop
+
+
+def test_an_error_is_best_when_it_is_lowest_and_nothing_is_worse_than_no_number(
+    tmp_path: Path,
+) -> None:
+    keeper = EpochKeeper(tmp_path, score="ua", higher_is_better=False, patience=0)
+    trainer = FakeTrainer()
+    best = []
+    for error in (math.nan, 0.9, math.nan, 0.5, 0.5, 0.7, 0.4):
+        trainer.epoch(keeper, error)
+        best.append(keeper.best_epoch)
+    assert best == [0, 1, 1, 3, 3, 3, 6]
 
 
 def test_files_carry_the_record(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def trainer_at(epoch: int, figures: dict[str, float] = FIGURES, *, rank: int = 0
 
 
 def write(path: Path, first: int, last: int) -> None:
-    history = HistoryWriter(path)
+    history = HistoryWriter(path, scores=("ua", "wa"))
     module: Any = None
     history.on_train_start(trainer_at(first), module)
     for epoch in range(first, last + 1):
@@ -57,11 +57,13 @@ def test_a_run_from_the_start_forgets_an_earlier_one(tmp_path: Path) -> None:
 
 def test_what_was_not_measured_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
-    HistoryWriter(path).on_train_epoch_end(trainer_at(0, {"train/loss": 2.0}), None)  # type: ignore[arg-type]
+    history = HistoryWriter(path, scores=("ua", "wa"))
+    history.on_train_epoch_end(trainer_at(0, {"train/loss": 2.0}), None)  # type: ignore[arg-type]
     assert path.read_text() == HEADER + "0,2,,,,0.001\n"
 
 
 def test_one_process_writes(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
-    HistoryWriter(path).on_train_epoch_end(trainer_at(0, rank=1), None)  # type: ignore[arg-type]
+    history = HistoryWriter(path, scores=("ua", "wa"))
+    history.on_train_epoch_end(trainer_at(0, rank=1), None)  # type: ignore[arg-type]
     assert not path.exists()

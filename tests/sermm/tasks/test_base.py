@@ -113,8 +113,8 @@ def test_a_class_that_does_not_occur_does_not_count(new_trainer: NewTrainer) -> 
     "objective",
     [
         Objective(CLASSES),
-        Objective(CLASSES, class_weights=(0.5, 2.0, 4.0)),
-        Objective(CLASSES, class_weights=(0.5, 2.0, 4.0), label_smoothing=0.2),
+        Objective(CLASSES, weights=(0.5, 2.0, 4.0)),
+        Objective(CLASSES, weights=(0.5, 2.0, 4.0), label_smoothing=0.2),
     ],
 )
 def test_val_loss_is_that_of_the_whole_part(new_trainer: NewTrainer, objective: Objective) -> None:
@@ -122,16 +122,17 @@ def test_val_loss_is_that_of_the_whole_part(new_trainer: NewTrainer, objective: 
     samples = scored_samples()
     task = Echo(objective)
     batch = collate(samples)
-    expected = float(task.loss(task(batch), batch.targets).detach())
+    expected = float(task.output(task(batch), batch).detach())
     for batch_size in (1, 4, 25):
         metrics = validated(new_trainer(), task, loader(samples, batch_size))
         assert metrics["val/loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_class_weights_and_smoothing_by_hand() -> None:
-    objective = Objective(("a", "b"), class_weights=(1.0, 3.0), label_smoothing=0.1)
+    objective = Objective(("a", "b"), weights=(1.0, 3.0), label_smoothing=0.1)
     task = Echo(objective)
-    got = task.loss(torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([0, 1]))
+    scores = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
+    got = task.output(scores, Batch(["a", "b"], ["", ""], torch.tensor([0, 1])))
     # log-softmax of (0, 1) and (2, 0); the target has 0.95, the other 0.05, each class its weight
     first = [-1.3132617, -0.3132617]
     second = [-0.1269280, -2.1269280]
@@ -163,11 +164,13 @@ def test_predictions_are_each_utterance_once_in_order(
         trainer.test(task, loader(samples, batch_size), verbose=False)
     predictions = task.predictions()
     assert predictions.utterance_ids == [sample.utterance_id for sample in samples]
-    assert predictions.targets.tolist() == [int(sample.target) for sample in samples]
+    assert predictions.references.tolist() == [int(sample.target) for sample in samples]
     frames = torch.cat([s.frames for s in samples if s.frames is not None])
     torch.testing.assert_close(predictions.probabilities, torch.softmax(frames, dim=-1))
+    assert predictions.probabilities is not None
     assert predictions.probabilities.dtype == torch.float32
-    assert predictions.targets.dtype == torch.int64
+    assert predictions.references.dtype == torch.int64
+    assert predictions.outcomes.tolist() == frames.argmax(dim=-1).tolist()
 
 
 # --- what goes wrong
@@ -269,5 +272,5 @@ def test_the_schedule_covers_all_updates_of_the_run(new_trainer: NewTrainer) -> 
 
 def test_metrics_are_no_part_of_the_checkpoint() -> None:
     assert set(Echo().state_dict()) == {"scale"}
-    weighted = Echo(Objective(CLASSES, class_weights=(1.0, 2.0, 3.0)))
-    assert set(weighted.state_dict()) == {"scale", "loss.weight"}
+    weighted = Echo(Objective(CLASSES, weights=(1.0, 2.0, 3.0)))
+    assert set(weighted.state_dict()) == {"scale", "output.weight"}

@@ -77,7 +77,10 @@ def tiny_task(config: Config, train_counts: Sequence[int] = (3, 1, 2)) -> Emotio
             }
         )
     facts = DataFacts(
-        class_names=CLASSES, train_counts=tuple(train_counts), frame_dim=FRAME_DIM, tokenizer=""
+        names=CLASSES,
+        num_train=sum(train_counts),
+        train_counts=tuple(train_counts),
+        frame_dim=FRAME_DIM,
     )
     statistics = FrameStatistics(torch.linspace(-1, 1, size), torch.linspace(0.5, 2, size))
     return build_task(config, facts, statistics=statistics, text_model=text_model)
