@@ -11,20 +11,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from data_modules.errors import DataError
-from sermm.metrics import FloatArray
+from sermm.metrics import FloatArray, NumberArray
 from sermm.results import Run
-from sermm.statistics import cluster_confusions
+from sermm.scoring import Scoring
+from sermm.statistics import cluster_sums
 
-# What a run says of its N test utterances: (N,) class indices or (N, C) shares of each class.
-Outcome = Callable[[Run], npt.NDArray[np.float64] | npt.NDArray[np.int64]]
+# What a run says of its N test utterances, as ``Scoring.contributions`` takes it.
+Outcome = Callable[[Run], NumberArray]
 
 
-def model_outcome(run: Run) -> npt.NDArray[np.int64]:
+def model_outcome(run: Run) -> NumberArray:
     """What the model predicted."""
-    return run.predictions.predicted
+    return run.predictions.outcomes
+
+
+def condition_outcome(condition: str) -> Outcome:
+    """What the model predicted where it had to do without something."""
+    return lambda run: run.conditions[condition].outcomes
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,26 +38,36 @@ class Pool:
 
     Attributes:
         runs: The runs.
-        classes: Their classes.
-        labels: Utterance id to reference class index.
+        scoring: Their scores.
+        references: Utterance id to class index, ratings or labels.
         speakers: Utterance id to speaker, empty where the corpus does not say.
     """
 
     runs: tuple[Run, ...]
-    classes: tuple[str, ...]
-    labels: dict[str, int]
+    scoring: Scoring
+    references: dict[str, object]
     speakers: dict[str, str]
 
-    def confusions(self, outcome: Outcome = model_outcome) -> FloatArray:
-        """Confusion matrix of each cluster (S, C, C), in sorted order of :meth:`clusters`."""
+    def sums(self, outcome: Outcome = model_outcome) -> FloatArray:
+        """Sums of each cluster (S, ...), in the order of :meth:`clusters`."""
+        place = {name: index for index, name in enumerate(self.clusters())}
+        total: FloatArray | None = None
+        # a run at a time: contributions of all of them at once may be large
+        for run, weights in zip(self.runs, self.weights(), strict=True):
+            said = run.predictions
+            added = cluster_sums(
+                self.scoring.contributions(said.references, outcome(run)), said.clusters, weights
+            )
+            if total is None:
+                total = np.zeros((len(place), *added.shape[1:]))
+            total[[place[name] for name in sorted(set(said.clusters))]] += added
+        assert total is not None
+        return total
+
+    def weights(self) -> list[FloatArray]:
+        """Weight of each utterance in each run, (N,) a run."""
         times = Counter(name for run in self.runs for name in run.predictions.ids)
-        return cluster_confusions(
-            np.concatenate([run.predictions.labels for run in self.runs]),
-            np.concatenate([outcome(run) for run in self.runs]),
-            [cluster for run in self.runs for cluster in run.predictions.clusters],
-            len(self.classes),
-            np.array([1 / times[name] for run in self.runs for name in run.predictions.ids]),
-        )
+        return [np.array([1 / times[name] for name in run.predictions.ids]) for run in self.runs]
 
     def clusters(self) -> list[str]:
         """What is resampled, sorted: speakers, and utterances whose speaker nobody names."""
@@ -63,29 +78,37 @@ def pool_runs(runs: Sequence[Run]) -> Pool:
     """Put runs together.
 
     Raises:
-        DataError: Two runs disagree on classes, on label or speaker of an utterance, or runs of one
-            fold scored different utterances.
+        DataError: Two runs disagree on kind or names of the targets, on label or speaker of an
+            utterance, or runs of one fold scored different utterances.
     """
     first = runs[0]
-    labels: dict[str, int] = {}
+    references: dict[str, object] = {}
     speakers: dict[str, str] = {}
     of_fold: dict[int, Run] = {}
     for run in runs:
         said = run.predictions
-        if said.classes != first.predictions.classes:
-            raise _differ(first, run, "classes", first.predictions.classes, said.classes)
+        for what in ("kind", "family", "classes"):
+            expected, got = getattr(first.metrics, what), getattr(run.metrics, what)
+            if got != expected:
+                raise _differ(first, run, what, expected, got)
         twin = of_fold.setdefault(run.key.fold, run)
         if said.ids != twin.predictions.ids:
             other = sorted(set(said.ids) ^ set(twin.predictions.ids))
             raise _differ(
                 twin, run, "test utterances in one fold", "the same", ", ".join(other[:5])
             )
-        for name, label, speaker in zip(said.ids, said.labels.tolist(), said.speakers, strict=True):
-            if labels.setdefault(name, label) != label:
-                raise _differ(first, run, f"label of {name}", labels[name], label)
+        for name, label, speaker in zip(
+            said.ids, map(_plain, said.references.tolist()), said.speakers, strict=True
+        ):
+            if references.setdefault(name, label) != label:
+                raise _differ(first, run, f"label of {name}", references[name], label)
             if speakers.setdefault(name, speaker) != speaker:
                 raise _differ(first, run, f"speaker of {name}", speakers[name], speaker)
-    return Pool(tuple(runs), first.predictions.classes, labels, speakers)
+    return Pool(tuple(runs), first.metrics.scoring, references, speakers)
+
+
+def _plain(reference: object) -> object:
+    return tuple(reference) if isinstance(reference, list) else reference
 
 
 def _differ(first: Run, run: Run, what: str, expected: object, got: object) -> DataError:

@@ -17,18 +17,26 @@ from typing import Any
 import numpy as np
 
 from data_modules.errors import DataError
-from sermm.metrics import FloatArray, class_metrics, confusion_matrix
-from sermm.predictions import Predictions, read_predictions
+from sermm.metrics import FloatArray
+from sermm.predictions import Predictions, predictions_file, read_predictions
 from sermm.run_metrics import RERUN, RunKey, RunMetrics, read_json_object, read_run_metrics
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run, its files checked against each other."""
+    """A finished run, its files checked against each other.
+
+    Attributes:
+        folder: Of the run.
+        metrics: What ``metrics.json`` says.
+        predictions: Of the test part.
+        conditions: The same by what the model had to do without.
+    """
 
     folder: Path
     metrics: RunMetrics
     predictions: Predictions
+    conditions: Mapping[str, Predictions]
 
     @property
     def key(self) -> RunKey:
@@ -69,26 +77,57 @@ def read_run(folder: Path) -> Run:
         DataError: A file is missing or damaged, or two files disagree.
     """
     metrics = read_run_metrics(folder / "metrics.json")
-    predictions = read_predictions(folder / "predictions.csv")
+    predictions = read_predictions(folder / predictions_file())
     where = folder / "metrics.json"
-
-    def must_equal(what: str, expected: object, got: object) -> None:
-        if expected != got:
-            raise DataError(where, expected=f"{what} {expected}", got=str(got), fix=RERUN)
-
     key = RunKey.from_folder_name(folder.name)
     if key is not None:
-        must_equal("the run of its folder,", key, metrics.key)
-    must_equal("the classes of predictions.csv,", predictions.classes, tuple(metrics.classes))
-    must_equal("num_test as in predictions.csv,", len(predictions.ids), metrics.num_test)
-    confusion = confusion_matrix(
-        predictions.labels, predictions.predicted, len(predictions.classes)
-    )
-    for name, value in class_metrics(confusion).items():
-        stored = metrics.metrics.get(name)
-        if stored is None or abs(stored - value) > 1e-6:
-            must_equal(f"{name} of predictions.csv,", f"{value:.6f}", stored)
-    return Run(folder, metrics, predictions)
+        _must_equal(where, "the run of its folder,", key, metrics.key)
+    _must_equal(where, "num_test as in predictions.csv,", len(predictions.ids), metrics.num_test)
+    _check_scores(where, metrics, predictions, metrics.metrics, predictions_file())
+    conditions = {}
+    for name, scores in metrics.conditions.items():
+        said = read_predictions(folder / predictions_file(name))
+        _check_scores(where, metrics, said, scores, predictions_file(name))
+        if not (
+            (said.ids, said.speakers) == (predictions.ids, predictions.speakers)
+            and np.array_equal(said.references, predictions.references)
+        ):
+            raise DataError(
+                folder / predictions_file(name),
+                expected="ids, speakers and labels as in predictions.csv",
+                got="others",
+                fix=RERUN,
+            )
+        conditions[name] = said
+    return Run(folder, metrics, predictions, conditions)
+
+
+def _must_equal(where: Path, what: str, expected: object, got: object) -> None:
+    if expected != got:
+        raise DataError(where, expected=f"{what} {expected}", got=str(got), fix=RERUN)
+
+
+def _check_scores(
+    where: Path,
+    metrics: RunMetrics,
+    said: Predictions,
+    stored: Mapping[str, float],
+    file_name: str,
+) -> None:
+    """The stored scores are those of the predictions.
+
+    A score that the run did not know of yet, since it is older, is no fault; the headline is.
+    """
+    _must_equal(where, f"the kind of {file_name},", said.kind, metrics.kind)
+    _must_equal(where, f"the classes of {file_name},", said.names, tuple(metrics.classes))
+    scoring = metrics.scoring
+    sums = scoring.contributions(said.references, said.outcomes).sum(axis=0)
+    for name, value in scoring.scores(sums).items():
+        if name not in stored and name != scoring.headline:
+            continue
+        found = stored.get(name)
+        if found is None or not np.isclose(found, value, rtol=0, atol=1e-6, equal_nan=True):
+            _must_equal(where, f"{name} of {file_name},", f"{value:.6f}", found)
 
 
 def read_history(folder: Path) -> History:

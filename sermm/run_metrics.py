@@ -6,15 +6,18 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_modules.atomic import write_json
 from data_modules.errors import DataError
+from data_modules.labels import Family, Kind
+from sermm.scoring import Scoring, find_scoring
 
 RERUN = "delete the run folder and run the experiment again"
 _FOLDER_NAME = re.compile(r"fold=(\d+),seed=(\d+),size=(\d+|all)")
+_CONDITION = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")  # it becomes part of a file's name
 
 
 class RunKey(NamedTuple):
@@ -66,15 +69,15 @@ class RunMetrics:
         fold: Index of the fold.
         seed: Seed of the run.
         size: Training utterances asked for; None for all.
-        metrics: Test scores by name, as ``sermm.metrics.class_metrics`` gives them.
+        metrics: Test scores by name, as ``sermm.scoring`` gives them; NaN where undefined.
         num_train: Training utterances.
         num_val: Validation utterances.
         num_test: Test utterances.
         seconds: Wall time of the fit.
         best_epoch: The chosen epoch, as numbered in ``history.csv``; None without epochs.
         val: Validation scores at that epoch.
-        train_counts: Training utterances of each class.
-        classes: Names in the order of the class index.
+        train_counts: Training utterances of each class or with each label; empty for ratings.
+        classes: Names of classes, ratings or labels in the order of the target.
         protocol: Name of the protocol.
         leak: What leaks in it; empty if nothing.
         excluded: Utterances that take no part.
@@ -83,6 +86,10 @@ class RunMetrics:
         fingerprint: Hash of the configuration that can change a result.
         protocol_description: What the protocol means; None to look it up by name.
         notes: What a reader must know of this result, such as a check that failed.
+        kind: What was predicted.
+        family: Which scores belong to it.
+        train_means: Mean of each rating over the training part; empty for other targets.
+        conditions: Test scores by what the model had to do without (``without-text``).
     """
 
     fold: int
@@ -105,6 +112,15 @@ class RunMetrics:
     fingerprint: str
     protocol_description: str | None = None
     notes: Sequence[str] = ()
+    kind: Kind = "classes"
+    family: Family = "classes"
+    train_means: Mapping[str, float] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def scoring(self) -> Scoring:
+        """The scores of its targets."""
+        return find_scoring(self.kind, self.classes, self.family)
 
     @property
     def key(self) -> RunKey:
@@ -114,7 +130,14 @@ class RunMetrics:
 
 def write_run_metrics(path: Path, metrics: RunMetrics) -> None:
     """Write ``metrics.json``, whole or not at all. Write it last: it says that the run is done."""
-    write_json(path, asdict(metrics))
+    write_json(path, _without_nan(asdict(metrics)))
+
+
+def _without_nan(value: Any) -> Any:
+    """Values as JSON has them: what is undefined is null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def read_json_object(path: Path, fix: str = RERUN) -> dict[str, Any]:
@@ -169,12 +192,23 @@ class _Record:
         values: dict[str, Any] = self.value(key, dict)
         return {name: self._typed(f"{key}.{name}", item, types) for name, item in values.items()}
 
+    def numbers(self, key: str, default: Any = ...) -> dict[str, float]:
+        """Numbers by name; null is NaN."""
+        if default is not ... and key not in self._values:
+            return dict(default)
+        found = self.mapping(key, float, int, type(None))
+        return {name: math.nan if item is None else item for name, item in found.items()}
+
     def strings(self, key: str, default: Any = ...) -> tuple[str, ...]:
         values = self.value(key, list, default=default)
         return tuple(self._typed(f"{key}[{k}]", item, (str,)) for k, item in enumerate(values))
 
-    def record(self, key: str) -> _Record:
-        return _Record(self._path, self.value(key, dict), f"{key}.")
+    def record(self, key: str, default: Any = ...) -> _Record:
+        values = self.value(key, dict, default=default)
+        return _Record(self._path, values, f"{self._prefix}{key}.")
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._values)
 
     def must(self, key: str, good: bool, expected: str, got: object) -> None:
         if not good:
@@ -188,18 +222,18 @@ def read_run_metrics(path: Path) -> RunMetrics:
         DataError: It is missing or damaged, a key is missing or ill-typed, or counts disagree.
     """
     record = _Record(path, read_json_object(path))
-    excluded = record.record("excluded")
+    excluded, conditions = record.record("excluded"), record.record("conditions", default={})
     metrics = RunMetrics(
         fold=record.count("fold"),
         seed=record.count("seed"),
         size=record.value("size", int, type(None)),
-        metrics=record.mapping("metrics", float, int),
+        metrics=record.numbers("metrics"),
         num_train=record.count("num_train"),
         num_val=record.count("num_val"),
         num_test=record.count("num_test"),
         seconds=float(record.value("seconds", float, int)),
         best_epoch=record.value("best_epoch", int, type(None)),
-        val=record.mapping("val", float, int),
+        val=record.numbers("val"),
         train_counts=record.mapping("train_counts", int),
         classes=record.strings("classes"),
         protocol=record.value("protocol", str),
@@ -210,12 +244,36 @@ def read_run_metrics(path: Path) -> RunMetrics:
         fingerprint=record.value("fingerprint", str),
         protocol_description=record.value("protocol_description", str, type(None), default=None),
         notes=record.strings("notes", default=[]),
+        kind=record.value("kind", str, default="classes"),
+        family=record.value("family", str, default="classes"),
+        train_means=record.numbers("train_means", default={}),
+        conditions={name: conditions.numbers(name) for name in conditions.names()},
     )
-    counts, reasons = metrics.train_counts, metrics.excluded.reasons
-    record.must(
-        "train_counts", set(counts) == set(metrics.classes), f"{metrics.classes}", tuple(counts)
-    )
-    total = sum(counts.values())
-    record.must("train_counts", total == metrics.num_train, f"{metrics.num_train} in sum", total)
+    reasons = metrics.excluded.reasons
     excluded.must("count", metrics.excluded.count == sum(reasons.values()), "the sum", reasons)
+    try:
+        find_scoring(metrics.kind, metrics.classes, metrics.family)
+    except ValueError as error:
+        record.must("family", False, "the scores of a kind of target", error)
+    for name in metrics.conditions:
+        good = _CONDITION.fullmatch(name) is not None
+        conditions.must(name, good, "a name of small letters, digits and -", name)
+    _check_training_part(record, metrics)
     return metrics
+
+
+def _check_training_part(record: _Record, metrics: RunMetrics) -> None:
+    """Counts or means are there for each name, and the counts fit the number of utterances."""
+    counts, total = metrics.train_counts, metrics.num_train
+    is_rating = metrics.kind == "regression"
+    for key, found, used in (
+        ("train_counts", counts, not is_rating),
+        ("train_means", metrics.train_means, is_rating),
+    ):
+        expected = tuple(metrics.classes) if used else ()
+        record.must(key, set(found) == set(expected), f"{expected}", tuple(found))
+    if metrics.kind == "classes":
+        whole = sum(counts.values())
+        record.must("train_counts", whole == total, f"{total} in sum", whole)
+    most = max(counts.values(), default=0)
+    record.must("train_counts", most <= total, f"at most {total}", most)

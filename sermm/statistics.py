@@ -2,8 +2,8 @@
 
 Utterances of one speaker are alike, so they are no independent evidence: an interval over
 utterances is far too narrow. Here whole speakers are drawn with replacement. Each speaker comes as
-the confusion matrix of its own utterances; a draw is a sum of such matrices, so ten thousand draws
-are one matrix product. Anything that adds up over utterances can stand in place of the matrices.
+the sums over its own utterances (a confusion matrix, say); a draw is a sum of such sums, so ten
+thousand draws are one matrix product, and all scores of a draw come from it.
 
 Which interval: the percentile interval is too narrow for the 6 to 24 speakers of acted corpora
 (it covers 85 to 93 % where it says 95 %, and so does BCa). The expanded percentile interval
@@ -19,14 +19,16 @@ it. That is what the standard deviation over seeds is for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 
-from sermm.metrics import ConfusionMetric, FloatArray, NumberArray
+from sermm.metrics import FloatArray, Metric, NumberArray
 
+K = TypeVar("K", bound=Hashable)
 NUM_DRAWS = 10_000
 _DRAWS_AT_ONCE = 1_000  # bounds the memory with thousands of clusters; part of the seeded sequence
 
@@ -37,8 +39,9 @@ class Interval:
 
     Attributes:
         estimate: The score of all clusters together.
-        low: Lower end; NaN with a single cluster, which says nothing about others.
-        high: Upper end; NaN with a single cluster.
+        low: Lower end; NaN where there is no interval, as with a single cluster, which says nothing
+            about others.
+        high: Upper end, or NaN.
         level: Nominal coverage.
         num_clusters: How many speakers it rests on.
     """
@@ -49,59 +52,47 @@ class Interval:
     level: float
     num_clusters: int
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
     def excludes(self, value: float) -> bool:
         """Whether the value lies outside. False where there is no interval."""
         return value < self.low or value > self.high
 
 
-def cluster_confusions(
-    labels: NumberArray,
-    predictions: NumberArray,
-    clusters: Sequence[str],
-    num_classes: int,
-    weights: NumberArray | None = None,
+def cluster_sums(
+    contributions: NumberArray, clusters: Sequence[str], weights: NumberArray | None = None
 ) -> FloatArray:
-    """Confusion matrix of each cluster (speaker).
+    """What the utterances of each cluster (speaker) add up to.
 
     An utterance that several runs (seeds) scored comes once for each of them, with a weight of
     one over their number: it then counts as one utterance with the mean outcome, so a fold with
     fewer finished seeds weighs no less. The score of the sum is that of the average seed (exactly
-    for UA and WA, which are linear in the rows).
+    for UA and WA, which are linear in the rows, and for the mean absolute error).
 
     Args:
-        labels: (N,) reference class indices.
-        predictions: (N,) predicted class indices, or (N, C) shares of each class for a predictor
-            that draws at random.
+        contributions: (N, ...), from ``Scoring.contributions``.
         clusters: N names.
-        num_classes: C.
         weights: (N,) weight of each row; None for ones.
 
     Returns:
-        (S, C, C), one matrix for each distinct name, in sorted order of the names.
+        (S, ...), one for each distinct name, in sorted order of the names.
 
     Raises:
-        ValueError: The lengths differ, or an index is outside 0 .. C - 1.
+        ValueError: The lengths differ.
     """
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
-    count = len(clusters)
-    shares_given = predictions.ndim == 2
-    if labels.shape != (count,) or predictions.shape != (
-        (count, num_classes) if shares_given else (count,)
-    ):
-        raise ValueError(
-            f"expected labels (N,) and predictions (N,) or (N, {num_classes}) with N = {count}, "
-            f"got {labels.shape} and {predictions.shape}"
-        )
-    for values in (labels,) if shares_given else (labels, predictions):
-        if count and not (values.min() >= 0 and values.max() < num_classes):
-            raise ValueError(f"expected class indices in 0 .. {num_classes - 1}")
-    shares = predictions if shares_given else np.eye(num_classes)[predictions]
-    if weights is not None:
-        shares = shares * np.asarray(weights)[:, None]
+    rows = np.asarray(contributions, dtype=np.float64)
+    if len(rows) != len(clusters) or (weights is not None and len(weights) != len(rows)):
+        raise ValueError(f"expected a cluster and a weight for each of {len(rows)} utterances")
     names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    confusions = np.zeros((len(names), num_classes, num_classes))
-    np.add.at(confusions, (index, labels), shares)
-    return confusions
+    flat = rows.reshape(len(rows), -1)
+    if weights is not None:
+        flat = flat * np.asarray(weights)[:, None]
+    sums = np.zeros((len(names), flat.shape[1]))
+    np.add.at(sums, index, flat)
+    return sums.reshape(len(names), *rows.shape[1:])
 
 
 def _students_coverage(angle: float, freedom: int) -> float:
@@ -144,92 +135,120 @@ def _draw_counts(num_clusters: int, num_draws: int, seed: int) -> Iterator[Float
 
 
 def _drawn_scores(
-    sums: FloatArray, metric: ConfusionMetric, num_draws: int, seed: int
-) -> FloatArray:
-    """The score of each draw, (S, ...) -> (num_draws,)."""
+    sums: FloatArray, metrics: Mapping[K, Metric], num_draws: int, seed: int
+) -> dict[K, FloatArray]:
+    """Scores of each draw, (S, ...) -> (num_draws,) each."""
     flat = sums.reshape(len(sums), -1)
-    return np.concatenate(
-        [
-            metric((counts @ flat).reshape(-1, *sums.shape[1:]))
-            for counts in _draw_counts(len(sums), num_draws, seed)
-        ]
-    )
+    found: dict[K, list[FloatArray]] = {name: [] for name in metrics}
+    for counts in _draw_counts(len(sums), num_draws, seed):
+        drawn = (counts @ flat).reshape(-1, *sums.shape[1:])
+        for name, metric in metrics.items():
+            found[name].append(metric(drawn))
+    return {name: np.concatenate(blocks) for name, blocks in found.items()}
 
 
 def _interval(estimate: float, drawn: FloatArray, num_clusters: int, level: float) -> Interval:
+    """A draw without a score might have had any: it lies beyond either end."""
     tail = expanded_tail(num_clusters, level)
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Interval(estimate, float(low), float(high), level, num_clusters)
+    unknown = np.isnan(drawn)
+    with np.errstate(invalid="ignore"):  # between two infinities there is nothing
+        low = float(np.quantile(np.where(unknown, -np.inf, drawn), tail))
+        high = float(np.quantile(np.where(unknown, np.inf, drawn), 1 - tail))
+    if not (math.isfinite(estimate) and math.isfinite(low) and math.isfinite(high)):
+        low = high = math.nan
+    return Interval(estimate, low, high, level, num_clusters)
 
 
-def _check(sums: FloatArray, level: float) -> None:
+def cluster_bootstraps(
+    sums: NumberArray,
+    metrics: Mapping[K, Metric],
+    num_draws: int = NUM_DRAWS,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[K, Interval]:
+    """Scores of all clusters together, with their expanded percentile intervals over clusters.
+
+    Args:
+        sums: (S, ...), from :func:`cluster_sums`.
+        metrics: By any name; each takes (..., *shape of a sum) and returns (...).
+        num_draws: Number of resamples. With ten thousand the ends move with the seed by about a
+            fiftieth of the width.
+        seed: The same seed gives the same intervals.
+        level: Nominal coverage.
+
+    Returns:
+        The intervals. Their ends are NaN for a single cluster, and where the score is undefined or
+        is so in too many draws.
+
+    Raises:
+        ValueError: There are no clusters, or the level is none.
+    """
+    sums = np.asarray(sums, dtype=np.float64)
     if sums.ndim < 2 or not len(sums):
         raise ValueError(f"expected sums of at least one cluster (S, ...), got {sums.shape}")
     if not 0 < level < 1:
         raise ValueError(f"expected a level between 0 and 1, got {level}")
+    whole = sums.sum(axis=0)
+    estimates = {name: float(metric(whole)) for name, metric in metrics.items()}
+    if len(sums) == 1:
+        return {
+            name: Interval(estimate, math.nan, math.nan, level, 1)
+            for name, estimate in estimates.items()
+        }
+    drawn = _drawn_scores(sums, metrics, num_draws, seed)
+    return {
+        name: _interval(estimate, drawn[name], len(sums), level)
+        for name, estimate in estimates.items()
+    }
 
 
 def cluster_bootstrap(
-    confusions: NumberArray,
-    metric: ConfusionMetric,
+    sums: NumberArray,
+    metric: Metric,
     num_draws: int = NUM_DRAWS,
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Score of all clusters together, with its expanded percentile interval over clusters.
-
-    Args:
-        confusions: (S, C, C), from :func:`cluster_confusions`.
-        metric: Takes (..., C, C), returns (...).
-        num_draws: Number of resamples. With ten thousand the ends move with the seed by about a
-            fiftieth of the width.
-        seed: The same seed gives the same interval.
-        level: Nominal coverage.
-
-    Returns:
-        The interval; its ends are NaN for a single cluster.
-    """
-    sums = np.asarray(confusions, dtype=np.float64)
-    _check(sums, level)
-    estimate = float(metric(sums.sum(axis=0)))
-    if len(sums) == 1:
-        return Interval(estimate, math.nan, math.nan, level, 1)
-    return _interval(estimate, _drawn_scores(sums, metric, num_draws, seed), len(sums), level)
+    """The same for one score."""
+    return cluster_bootstraps(sums, {"": metric}, num_draws, seed, level)[""]
 
 
-def paired_cluster_bootstrap(
-    confusions_a: NumberArray,
-    confusions_b: NumberArray,
-    metric: ConfusionMetric,
+def paired_cluster_bootstraps(
+    sums_a: NumberArray,
+    sums_b: NumberArray,
+    metrics: Mapping[K, Metric],
     num_draws: int = NUM_DRAWS,
     seed: int = 0,
     level: float = 0.95,
-) -> Interval:
-    """Score of A minus score of B on the same clusters, the same ones in each draw.
+) -> dict[K, Interval]:
+    """Scores of A minus scores of B on the same clusters, the same ones in each draw.
 
     What both systems find hard or easy in a speaker cancels, so the interval is narrower than two
     separate intervals suggest.
 
     Args:
-        confusions_a: (S, C, C), from :func:`cluster_confusions`.
-        confusions_b: (S, C, C) of the same clusters in the same order.
-        metric: Takes (..., C, C), returns (...).
+        sums_a: (S, ...), from :func:`cluster_sums`.
+        sums_b: (S, ...) of the same clusters in the same order.
+        metrics: By any name; each takes (..., *shape of a sum) and returns (...).
         num_draws: Number of resamples.
-        seed: The same seed gives the same interval.
+        seed: The same seed gives the same intervals.
         level: Nominal coverage.
 
     Returns:
-        The interval of the difference; its ends are NaN for a single cluster.
+        The intervals of the differences, as :func:`cluster_bootstraps` gives them.
 
     Raises:
         ValueError: The shapes differ.
     """
-    sums_a = np.asarray(confusions_a, dtype=np.float64)
-    sums_b = np.asarray(confusions_b, dtype=np.float64)
-    if sums_a.shape != sums_b.shape:
-        raise ValueError(f"expected the same clusters, got {sums_a.shape} and {sums_b.shape}")
+    one, other = np.asarray(sums_a, dtype=np.float64), np.asarray(sums_b, dtype=np.float64)
+    if one.shape != other.shape:
+        raise ValueError(f"expected the same clusters, got {one.shape} and {other.shape}")
+    pair_axis = -one.ndim
 
-    def difference(pair: NumberArray) -> FloatArray:
-        return metric(pair[..., 0, :, :]) - metric(pair[..., 1, :, :])
+    def difference(metric: Metric) -> Metric:
+        return lambda pair: (
+            metric(np.take(pair, 0, axis=pair_axis)) - metric(np.take(pair, 1, axis=pair_axis))
+        )
 
-    return cluster_bootstrap(np.stack([sums_a, sums_b], axis=1), difference, num_draws, seed, level)
+    differences = {name: difference(metric) for name, metric in metrics.items()}
+    return cluster_bootstraps(np.stack([one, other], axis=1), differences, num_draws, seed, level)
