@@ -6,7 +6,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 
-from data_modules.corpora import emodb, iemocap, nemo, ravdess
+from data_modules.corpora import emodb, iemocap, mosei, mosi, nemo, ravdess
 from data_modules.corpora.release import Corpus, Note, Published, ReadyFeatures, Release
 from data_modules.errors import ConfigError
 from data_modules.labels import LabelScheme
@@ -28,6 +28,8 @@ CORPORA: dict[str, Corpus] = {
     "ravdess": ravdess.CORPUS,
     "emodb": emodb.CORPUS,
     "nemo": nemo.CORPUS,
+    "mosei": mosei.CORPUS,
+    "mosi": mosi.CORPUS,
     # synthesised by demo.py into IEMOCAP's layout, so that IEMOCAP's reader is what it exercises
     "demo": replace(
         iemocap.CORPUS,
