@@ -13,10 +13,13 @@ from data_modules.aligners import ALIGNERS, Aligner, Waveform
 from data_modules.alignment import UNIFORM, time_words, transcript_words, uniform_words
 from data_modules.errors import AlignmentError, ConfigError, RunFailedError, first_ids
 from data_modules.manifest import Utterance, Word
-from data_modules.words import spoken_words
+from data_modules.words import is_mark, normalise_word, spoken_words
 
 Load = Callable[[Utterance], Waveform]
 """The audio of an utterance, ``(N,)`` float32, 16 kHz; can be pickled where there are workers."""
+
+Make = Callable[[], Aligner]
+"""Makes an aligner; can be pickled where there are workers."""
 
 _SAVE_EVERY = 500
 _CHUNK = 8
@@ -36,6 +39,8 @@ class AlignmentReport:
         without_audio: Ids of the utterances that have words and no audio.
         without_words: Ids of the utterances with no transcript, or one in which nothing is said.
         guessed: Words whose pronunciation was guessed from their spelling, with their count.
+        left_out: Words without a time of their own in the utterances that were aligned, with their
+            count; marks and what is silent are not among them.
     """
 
     source: str
@@ -46,6 +51,7 @@ class AlignmentReport:
     without_audio: list[str] = field(default_factory=list)
     without_words: list[str] = field(default_factory=list)
     guessed: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def align_corpus(
@@ -53,6 +59,7 @@ def align_corpus(
     aligner: str,
     load: Load,
     workers: int = 1,
+    make: Make | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     save: Callable[[list[Utterance]], None] | None = None,
 ) -> tuple[list[Utterance], AlignmentReport]:
@@ -63,9 +70,10 @@ def align_corpus(
 
     Args:
         utterances: Of one corpus.
-        aligner: A name in ``ALIGNERS``.
+        aligner: A name in ``ALIGNERS``, or that of what ``make`` makes.
         load: Reads the audio of an utterance.
         workers: Processes; with one it happens in this one.
+        make: Makes the aligner, in each process; by its name if None.
         on_progress: Told how many of how many utterances are done.
         save: Given all utterances with the words found so far, every now and then and when an
             error or an interruption ends the work.
@@ -78,7 +86,8 @@ def align_corpus(
         MediaError: ``load`` raised it.
         RunFailedError: A worker process died.
     """
-    if aligner not in ALIGNERS:
+    make = make or ALIGNERS.get(aligner)
+    if make is None:
         raise ConfigError(
             "--aligner",
             expected=f"one of {', '.join(sorted(ALIGNERS))}",
@@ -90,11 +99,13 @@ def align_corpus(
     todo = _sort_out(result, report)
     places = {utterance.id: place for place, utterance in enumerate(result)}
     guessed: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     try:
-        for done, (name, words, spelled) in enumerate(_run(todo, aligner, load, workers), start=1):
+        for done, (name, words, spelled) in enumerate(_run(todo, make, load, workers), start=1):
             guessed.update(spelled)
             if words:
                 place = places[name]
+                left_out.update(_left_out(result[place], words))
                 result[place] = replace(result[place], words=(*result[place].words, *words))
                 report.num_aligned += 1
             else:
@@ -109,7 +120,18 @@ def align_corpus(
         raise
     report.num_words = _count_words(result, aligner)
     report.guessed = dict(guessed.most_common())
+    report.left_out = dict(left_out.most_common())
     return result, report
+
+
+def _left_out(utterance: Utterance, found: Sequence[Word]) -> Counter[str]:
+    """Words of a transcript that are said and were given no time."""
+    said = Counter(
+        word
+        for word in transcript_words(utterance.text or "")
+        if normalise_word(word) and not is_mark(word)
+    )
+    return said - Counter(word.text for word in found)
 
 
 def _sort_out(utterances: Iterable[Utterance], report: AlignmentReport) -> list[Utterance]:
@@ -138,14 +160,17 @@ def _count_words(utterances: Iterable[Utterance], source: str) -> dict[str, int]
 _Result = tuple[str, list[Word] | None, list[str]]
 
 
-def _run(todo: Sequence[Utterance], aligner: str, load: Load, workers: int) -> Iterator[_Result]:
+def _run(todo: Sequence[Utterance], make: Make, load: Load, workers: int) -> Iterator[_Result]:
+    if not todo:
+        # an acoustic model takes its time to load
+        return
     if workers <= 1 or len(todo) <= 1:
-        worker = _Worker(ALIGNERS[aligner](), load)
+        worker = _Worker(make(), load)
         yield from map(worker, todo)
         return
     # spawned, not forked: the parent may hold threads of torch or of a progress bar
     pool = ProcessPoolExecutor(
-        min(workers, len(todo)), get_context("spawn"), _start_worker, (aligner, load)
+        min(workers, len(todo)), get_context("spawn"), _start_worker, (make, load)
     )
     try:
         yield from pool.map(_align_in_worker, todo, chunksize=_CHUNK)
@@ -176,10 +201,10 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def _start_worker(aligner: str, load: Load) -> None:
+def _start_worker(make: Make, load: Load) -> None:
     # loading an acoustic model takes longer than aligning a clip, so each process does it once
     global _worker
-    _worker = _Worker(ALIGNERS[aligner](), load)
+    _worker = _Worker(make(), load)
 
 
 def _align_in_worker(utterance: Utterance) -> _Result:

@@ -85,11 +85,16 @@ def normalise_word(word: str) -> str:
     return "".join(char for char in folded if char.isalnum())
 
 
+def plain_apostrophes(text: str) -> str:
+    """One kind of apostrophe instead of the six that transcripts have."""
+    return text.translate(_APOSTROPHES)
+
+
 def _fold(text: str) -> str:
     """Lower case, one kind of apostrophe, no accents, compatibility forms resolved."""
-    decomposed = unicodedata.normalize("NFKD", text.translate(_APOSTROPHES)).casefold()
+    decomposed = unicodedata.normalize("NFKD", plain_apostrophes(text)).casefold()
     kept = "".join(char for char in decomposed if not unicodedata.combining(char))
-    return kept.translate(_APOSTROPHES)
+    return plain_apostrophes(kept)
 
 
 def spoken_words(word: str) -> list[str]:
@@ -105,7 +110,7 @@ def spoken_words(word: str) -> list[str]:
     currency = ""
     for match in _SAID.finditer(_fold(word)):
         if match["number"]:
-            said += _spoken_number(match["number"], ordinal=bool(match["ordinal"]))
+            said += number_words(match["number"], ordinal=bool(match["ordinal"]))
             if currency:
                 said.append(currency)
                 currency = ""
@@ -119,20 +124,44 @@ def spoken_words(word: str) -> list[str]:
     return [*said, currency] if currency else said
 
 
-def _spoken_number(text: str, *, ordinal: bool) -> list[str]:
+def number_words(text: str, *, ordinal: bool = False, language: str = "en") -> list[str]:
+    """How a number is said.
+
+    Args:
+        text: Digits, in English with commas between thousands and a point before decimals, in
+            other languages the other way round.
+        ordinal: Whether it is one (English alone).
+        language: ISO 639-1 code.
+
+    Returns:
+        Lower-case words, in English with hyphens (``twenty-five``).
+
+    Raises:
+        NotImplementedError: num2words does not know the language, or not its decimals.
+    """
     from num2words import num2words
 
-    plain = text.replace(",", "")
-    whole = plain.partition(".")[0]
+    def spell(value: int | str, to: str = "cardinal") -> str:
+        return str(num2words(value, to=to, lang=language))
+
+    plain = text.replace(",", "") if language == "en" else text.replace(".", "").replace(",", ".")
+    whole, _, decimals = plain.partition(".")
     if len(whole) > _LONGEST_NUMBER or (len(whole) > 1 and whole.startswith("0")):
-        spelled = " ".join("point" if char == "." else num2words(int(char)) for char in plain)
-    elif "." in plain:
-        spelled = num2words(plain)
-    elif ordinal:
-        spelled = num2words(int(plain), to="ordinal")
-    elif plain == text and 1100 <= int(plain) <= 2099:
-        spelled = num2words(int(plain), to="year")
+        if language != "en" and decimals:
+            raise NotImplementedError(f"the word for a decimal comma in {language}")
+        spelled = " ".join("point" if char == "." else spell(int(char)) for char in plain)
+    elif decimals:
+        spelled = spell(plain)
+        if spelled == spell(int(whole)):
+            # num2words leaves decimals out in some languages, Italian among them
+            raise NotImplementedError(f"decimals in {language}")
+    elif ordinal and language == "en":
+        spelled = spell(int(plain), "ordinal")
+    elif language == "en" and plain == text and 1100 <= int(plain) <= 2099:
+        spelled = spell(int(plain), "year")
     else:
-        spelled = num2words(int(plain))
+        spelled = spell(int(plain))
+    if language != "en":
+        return spelled.lower().split()
     # "one thousand, two hundred and five": people leave the "and" out as often as not
     return [word for word in re.findall(r"[a-z\-]+", spelled) if word != "and"]

@@ -69,16 +69,55 @@ def check(corpus: CorpusName, cache: Cache = Path("cache")) -> None:
 
 
 @app.command()
+def download(
+    corpus: Annotated[str, typer.Argument(help="An openly licensed corpus.")],
+    root: Annotated[Path, typer.Option(help="Folder for the release.")],
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="The licence of the corpus is accepted.")
+    ] = False,
+) -> None:
+    """Fetch an openly licensed corpus: goes on where it was stopped, checks every file."""
+    from sermm.commands import download_corpus
+
+    download_corpus(corpus, root, accepted=accept_licence)
+
+
+@app.command()
 def align(
     corpus: CorpusName,
-    aligner: Annotated[str, typer.Option(help="Source of the word times.")] = "pocketsphinx",
+    aligner: Annotated[
+        str, typer.Option(help="pocketsphinx, ctc, textgrid or uniform.")
+    ] = "pocketsphinx",
     cache: Cache = Path("cache"),
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes; without it all cores, ctc one with all cores."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="ctc: folder or hub id of a CTC model that spells.")
+    ] = "",
+    revision: Annotated[
+        str | None, typer.Option(help="ctc: branch, tag or commit of a hub id.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="ctc: auto (a GPU if there is one), cpu, or as torch names it.")
+    ] = "auto",
+    textgrids: Annotated[
+        Path | None, typer.Option(help="textgrid: folder of NAME.TextGrid files.")
+    ] = None,
+    tier: Annotated[
+        str | None, typer.Option(help="textgrid: name of the tier with the words.")
+    ] = None,
 ) -> None:
     """Time the words of a prepared corpus; prints how many words each source gave."""
+    from sermm.align_options import AlignOptions
     from sermm.commands import align_words
 
-    align_words(corpus, aligner, cache, workers)
+    align_words(
+        corpus,
+        cache,
+        AlignOptions(aligner, workers, model, revision, device, textgrids, tier),
+    )
 
 
 @app.command()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from data_modules.corpora import find_corpus
-from data_modules.errors import CorpusNotFoundError, DataError, RunFailedError
+from data_modules.errors import ConfigError, CorpusNotFoundError, DataError, RunFailedError
+from sermm.align_options import AlignOptions, check_options
 from sermm.config import Config
 from sermm.inputs import check_inputs
 from sermm.run_metrics import RunKey
@@ -15,6 +19,7 @@ from sermm.rundir import experiment_folder
 from sermm.terminal import console, progress_bar, say
 
 if TYPE_CHECKING:
+    from data_modules.download import Source
     from data_modules.prepared import Prepared
 
 
@@ -64,13 +69,53 @@ def _print_checks(prepared: Prepared) -> None:
         )
 
 
-def align_words(name: str, aligner: str, cache: Path, workers: int) -> None:
-    """Time the words of a prepared corpus and print the shares."""
-    corpus = find_corpus(name)
-    from data_modules.prepare import load_prepared
-    from sermm.stages import align_with
+def download_corpus(name: str, root: Path, *, accepted: bool) -> None:
+    """Fetch a corpus once its licence is accepted."""
+    from data_modules.download import download, expect_room, find_source, find_whole
+    from sermm.terminal import byte_bar
 
-    align_with(load_prepared(corpus, cache), aligner, workers=workers)
+    source = find_source(name)
+    there = find_whole(source, root) is not None
+    if not there:
+        expect_room(source, root)
+        _accept_licence(source, accepted=accepted)
+    with byte_bar(source.title) as on_progress:
+        record = download(source, root, say=say, on_progress=on_progress)
+    say(
+        f"{source.title} {'was there already' if there else 'is there'}: {record.num_files:,} "
+        f"files, {record.num_bytes / 1e6:,.0f} MB in {root}, fetched {record.finished}"
+    )
+    say(f"compared with: {record.verified}; to check again: sha256sum -c SHA256SUMS")
+    say(f"go on with: sermm prepare {name} --root {root}")
+
+
+def _accept_licence(source: Source, *, accepted: bool) -> None:
+    licence = source.licence
+    wanted = f"the licence of {source.title} ({licence.name}) to be accepted"
+    fix = f"read {licence.url} and add --accept-licence"
+    if not accepted and not (sys.stdin and sys.stdin.isatty()):
+        raise ConfigError("--accept-licence", expected=wanted, got="no terminal to ask at", fix=fix)
+    say(f"{source.title}, {source.version}, {source.num_bytes / 1e6:,.0f} MB to fetch")
+    say(f"licence: {licence.name}, {licence.url}")
+    say(licence.terms)
+    if accepted:
+        say("accepted with --accept-licence")
+    elif typer.prompt("type yes to accept it", default="no", show_default=False) != "yes":
+        raise ConfigError("the licence", expected=wanted, got="no", fix=fix)
+
+
+def align_words(name: str, cache: Path, options: AlignOptions) -> None:
+    """Time the words of a prepared corpus and print the shares.
+
+    Raises:
+        ConfigError: An option is missing, or belongs to another aligner.
+    """
+    corpus = find_corpus(name)
+    check_options(options)
+    from data_modules.prepare import load_prepared
+    from sermm.align_stage import align_by_options
+
+    align_by_options(load_prepared(corpus, cache), options)
 
 
 def extract_features(config: Config) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from data_modules.corpora import find_corpus
 from data_modules.errors import ConfigError
-from sermm.config import Config, needs_text
-from sermm.hub import check_text_model
+from sermm.config import Config, needs_text, needs_word_times
+from sermm.hub import check_ctc_model, check_text_model
 
 
 def corpus_root(config: Config) -> Path:
@@ -57,6 +57,8 @@ def check_inputs(config: Config) -> None:
         )
     if needs_text(config):
         check_text_model(config.model.text.name, config.model.text.revision)
+    if needs_word_times(config) and "ctc" in config.data.aligners:
+        check_ctc_model(config.data.ctc_model, config.data.ctc_revision, where="data.ctc_model")
 
 
 def _described_root(path: Path) -> Path | None:
