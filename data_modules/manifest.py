@@ -54,7 +54,8 @@ class Utterance:
         script: What repeats across speakers (a sentence code, a scripted scene); None if nothing.
         text: Transcript; None if the release has none, empty if the release says it is empty.
         words: Timed words, possibly from several sources, each in order of time.
-        labels: The corpus' own values: category, ratings, votes.
+        labels: The corpus' own values: category, ratings, votes. Never changed: utterances of a
+            manifest that have the same labels share them.
     """
 
     id: str
@@ -111,39 +112,98 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "words": (list,),
     "labels": (dict,),
 }
+_NAMES = (
+    *("corpus", "audio", "sample_rate", "speaker"),
+    *("session", "dialogue", "part", "gender", "script"),
+)
+_WORD_FIELDS = {"text", "start_s", "end_s", "source"}
+_NUMBERS = (float, int)
 
 
-def _parse_word(value: object, where: str) -> Word:
-    if not isinstance(value, dict) or set(value) != {"text", "start_s", "end_s", "source"}:
+class _Shared:
+    """Values that occur again and again, each kept once.
+
+    JSON makes a new object of each; a million utterances with their words would take 5 GB. The
+    stores stay small, since what repeats, repeats nearby. ``store.setdefault(value, value)`` is the
+    one of them that is kept.
+
+    Attributes:
+        names: Of speakers, files and labels, words, and sample rates.
+        texts: Transcripts. Most are unlike any other, and must not push the names out.
+        numbers: Word times and ratings.
+        groups: Labels that are objects or lists, by their spelling.
+    """
+
+    _LIMIT = 65_536
+
+    def __init__(self) -> None:
+        self.names: dict[Any, Any] = {}
+        self.texts: dict[str, str] = {}
+        self.numbers: dict[float, float] = {}
+        self.groups: dict[str, Any] = {}
+
+    def tidy(self) -> None:
+        """Empty the stores that are full."""
+        for store in (self.names, self.texts, self.numbers, self.groups):
+            if len(store) > self._LIMIT:
+                store.clear()
+
+    def labels(self, value: Any) -> Any:
+        """A label value, with all that is in it."""
+        if type(value) is str:
+            return self.names.setdefault(value, value)
+        if type(value) is float:
+            return self.numbers.setdefault(value, value)
+        if type(value) not in (dict, list):
+            return value
+        # by spelling and not by equality, to which 1 and 1.0 and true are the same
+        spelt = repr(value)
+        known = self.groups.get(spelt)
+        if known is None:
+            if type(value) is dict:
+                names = self.names.setdefault
+                known = {names(key, key): self.labels(item) for key, item in value.items()}
+            else:
+                known = [self.labels(item) for item in value]
+            self.groups[spelt] = known
+        return known
+
+
+def _parse_word(value: Any, where: str, shared: _Shared) -> Word:
+    fix = "write the manifest again with `sermm prepare`"
+    if type(value) is not dict or value.keys() != _WORD_FIELDS:
         raise ManifestError(
             where,
             expected="words as {text, start_s, end_s, source}",
             got=json.dumps(value)[:80],
-            fix="write the manifest again with `sermm prepare`",
+            fix=fix,
         )
-    start, end = value["start_s"], value["end_s"]
+    text, start, end, source = value["text"], value["start_s"], value["end_s"], value["source"]
     if not (
-        isinstance(value["text"], str)
-        and isinstance(value["source"], str)
-        and type(start) in (int, float)
-        and type(end) in (int, float)
+        type(text) is str
+        and type(source) is str
+        and type(start) in _NUMBERS
+        and type(end) in _NUMBERS
         and 0 <= start <= end
     ):
         raise ManifestError(
             where,
             expected="a word with 0 <= start_s <= end_s",
             got=json.dumps(value)[:80],
-            fix="write the manifest again with `sermm prepare`",
+            fix=fix,
         )
-    return Word(value["text"], float(start), float(end), value["source"])
+    names, numbers = shared.names.setdefault, shared.numbers.setdefault
+    start, end = float(start), float(end)
+    return Word(names(text, text), numbers(start, start), numbers(end, end), names(source, source))
 
 
-def parse_utterance(line: str | bytes, where: str) -> Utterance:
+def parse_utterance(line: str | bytes, where: str, shared: _Shared | None = None) -> Utterance:
     """Read one line of a manifest.
 
     Args:
         line: A JSON object, in UTF-8 if bytes.
         where: ``file:line`` for the error.
+        shared: Values of earlier lines of the same manifest.
 
     Raises:
         ManifestError: The line is no JSON object, has an unknown or ill-typed field, or lacks
@@ -162,18 +222,28 @@ def parse_utterance(line: str | bytes, where: str) -> Utterance:
             raise ManifestError(
                 where, expected=f"fields {', '.join(_FIELD_TYPES)}", got=f"field {name!r}", fix=fix
             )
-        # bool is an int to isinstance, and never a valid value here
-        if not isinstance(value, types) or isinstance(value, bool):
+        # not isinstance, to which a bool is an int
+        if type(value) not in types:
             wanted = " or ".join("null" if t is type(None) else t.__name__ for t in types)
             raise ManifestError(where, expected=f"{name} as {wanted}", got=repr(value), fix=fix)
     if not record.get("id") or not record.get("corpus"):
         raise ManifestError(where, expected="an id and a corpus", got="none", fix=fix)
-    words = tuple(_parse_word(word, where) for word in record.pop("words", []))
+    shared = shared or _Shared()
+    words = tuple([_parse_word(word, where, shared) for word in record.pop("words", ())])
     start, end = record.get("start_s"), record.get("end_s")
     if (start is None) != (end is None) or (start is not None and not 0 <= start <= end):
         raise ManifestError(
             where, expected="0 <= start_s <= end_s", got=f"{start} and {end}", fix=fix
         )
+    shared.tidy()
+    for name in _NAMES:
+        value = record.get(name)
+        if value is not None:
+            record[name] = shared.names.setdefault(value, value)
+    text = record.get("text")
+    if text is not None:
+        record["text"] = shared.texts.setdefault(text, text)
+    record["labels"] = shared.labels(record.get("labels", {}))
     return Utterance(words=words, **record)
 
 
@@ -188,11 +258,12 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
             path, expected="a manifest", got="no file", fix="make it with `sermm prepare CORPUS`"
         )
     seen: set[str] = set()
+    shared = _Shared()
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
-            utterance = parse_utterance(line, f"{path}:{number}")
+            utterance = parse_utterance(line, f"{path}:{number}", shared)
             if utterance.id in seen:
                 raise ManifestError(
                     f"{path}:{number}",

@@ -1,4 +1,4 @@
-"""What is known of each clip once it was decoded, and how that is kept from one day to the next.
+"""How clips are decoded and measured, and how what was found is kept from one day to the next.
 
 A file whose size and time of change are as before is not decoded again.
 """
@@ -6,8 +6,7 @@ A file whose size and time of change are as before is not decoded again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -16,58 +15,13 @@ import numpy as np
 from data_modules.atomic import write_atomically
 from data_modules.audio import Array, content_hash, read_channels, to_mono_16k
 from data_modules.errors import ManifestError
+from data_modules.manifest import Utterance
+from data_modules.media_facts import FACT_NAMES, MediaFacts, MediaTable
+
+__all__ = ["MediaFacts", "MediaTable", "longest_run", "read_media", "scan_media", "write_media"]
 
 FULL_SCALE = 0.999
 """Absolute value from which a sample counts as clipped; 16-bit audio tops out at 0.99997."""
-
-
-@dataclass(frozen=True, slots=True)
-class MediaFacts:
-    """One clip, decoded.
-
-    Attributes:
-        id: Utterance id.
-        path: Relative to the corpus root.
-        size: Bytes of the file.
-        mtime_ns: Time of the file's last change, in nanoseconds.
-        start_s: Where the clip starts in its file, None for the start.
-        end_s: Where it ends, None for the end.
-        content_sha256: Of the samples at 16 kHz mono.
-        sample_rate: Of the file, in Hz.
-        channels: Of the file.
-        num_samples: At 16 kHz.
-        duration_s: At the file's own rate.
-        peak: Largest absolute value in any channel of the file.
-        rms: Root mean square at 16 kHz mono.
-        clipped_run: Longest run of samples at full scale in a row.
-    """
-
-    id: str
-    path: str
-    size: int
-    mtime_ns: int
-    start_s: float | None
-    end_s: float | None
-    content_sha256: str
-    sample_rate: int
-    channels: int
-    num_samples: int
-    duration_s: float
-    peak: float
-    rms: float
-    clipped_run: int
-
-    def is_current(
-        self, root: Path, audio: str, start_s: float | None, end_s: float | None
-    ) -> bool:
-        """Whether these facts are of that part of that file, as it is now."""
-        if (self.path, self.start_s, self.end_s) != (audio, start_s, end_s):
-            return False
-        try:
-            stat = (root / audio).stat()
-        except OSError:
-            return False
-        return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
 def scan_media(
@@ -115,38 +69,46 @@ def longest_run(flags: np.ndarray[tuple[int], np.dtype[np.bool_]] | Array) -> in
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
-def read_media(path: Path) -> dict[str, MediaFacts]:
+def read_media(path: Path, utterances: Sequence[Utterance] = ()) -> MediaTable:
     """Read stored facts by utterance id.
+
+    Args:
+        path: What :func:`write_media` wrote.
+        utterances: Of the same manifest; their ids and paths are used where they are the same.
 
     Raises:
         ManifestError: A line is not what :func:`write_media` writes.
     """
-    names = {field.name for field in fields(MediaFacts)}
-    facts: dict[str, MediaFacts] = {}
-    with path.open(encoding="utf-8") as stream:
+    names = set(FACT_NAMES)
+    table = MediaTable()
+    clips = (utterance for utterance in utterances if utterance.audio is not None)
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 record = json.loads(line)
-            except ValueError:
-                record = None
-            if not isinstance(record, dict) or set(record) != names:
+                if type(record) is not dict or record.keys() != names:
+                    raise ValueError("other fields")
+                clip = next(clips, None)
+                if clip is not None and clip.id == record["id"]:
+                    record["id"] = clip.id
+                    record["path"] = clip.audio if clip.audio == record["path"] else record["path"]
+                table[record["id"]] = MediaFacts(**record)
+            except (ValueError, TypeError, OverflowError):
                 raise ManifestError(
                     f"{path}:{number}",
                     expected=f"an object with {', '.join(sorted(names))}",
-                    got=line.strip()[:60],
+                    got=line.decode(errors="replace").strip()[:60],
                     fix="write it again with `sermm prepare`",
-                )
-            facts[record["id"]] = MediaFacts(**record)
-    return facts
+                ) from None
+    return table
 
 
 def write_media(path: Path, facts: Iterable[MediaFacts]) -> None:
     """Write facts whole or not at all."""
-    names = [field.name for field in fields(MediaFacts)]
 
     def write(stream: IO[str]) -> None:
         for fact in facts:
-            record = {name: getattr(fact, name) for name in names}
+            record = {name: getattr(fact, name) for name in FACT_NAMES}
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     write_atomically(path, write)

@@ -23,7 +23,7 @@ from data_modules.errors import (
     first_ids,
 )
 from data_modules.manifest import Utterance, Word
-from data_modules.media import MediaFacts, scan_media
+from data_modules.media import MediaFacts, MediaTable, scan_media
 from data_modules.prepared import (
     Prepared,
     hash_data,
@@ -75,8 +75,8 @@ def prepare(
     release = corpus.read(root)
     _expect_unique(corpus, root, release)
     earlier = _earlier(corpus, root, cache)
-    known = earlier.media if earlier is not None else {}
-    media: dict[str, MediaFacts] = {}
+    known = earlier.media if earlier is not None else MediaTable()
+    media = MediaTable()
     utterances: list[Utterance] = []
     scanned = _scan_all(release.utterances, root, known, on_progress)
     for utterance, facts in zip(release.utterances, scanned, strict=True):

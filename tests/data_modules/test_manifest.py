@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data_modules import manifest
 from data_modules.errors import ManifestError, first_ids
 from data_modules.manifest import (
     Utterance,
@@ -123,3 +124,34 @@ def test_words_by_source_and_duration() -> None:
 def test_errors_name_a_handful_of_ids() -> None:
     assert first_ids(["a", "b"]) == "a, b"
     assert first_ids([str(n) for n in range(12)]) == "0, 1, 2, 3, 4 (and 7 more)"
+
+
+def test_what_repeats_is_kept_once_and_stays_what_it_was(tmp_path: Path) -> None:
+    """Equal to Python is not enough: 1, 1.0 and true are three values."""
+    path = tmp_path / "demo.jsonl"
+    labels = [{"v": value, "in": {"v": [value, "x"]}} for value in (1, 1.0, True, 1, 1.0, True)]
+    made = [
+        Utterance(str(k), "demo", speaker="me", words=(Word("so", 0.25, 0.5, "ctc"),), labels=one)
+        for k, one in enumerate(labels)
+    ]
+    write_manifest(path, made)
+    back = list(read_manifest(path))
+    assert [repr(u.labels) for u in back] == [repr(one) for one in labels]
+    for first, second in zip(back[:3], back[3:], strict=True):
+        assert first.labels is second.labels
+        assert first.speaker is second.speaker
+        assert first.words[0].text is second.words[0].text
+        assert first.words[0].start_s is second.words[0].start_s
+
+
+def test_stores_of_repeated_values_stay_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest._Shared, "_LIMIT", 3)
+    path = tmp_path / "demo.jsonl"
+    made = [
+        Utterance(f"{k}", "demo", text=f"text {k}", labels={"rating": k / 7, "votes": {f"{k}": k}})
+        for k in range(40)
+    ]
+    write_manifest(path, made)
+    assert list(read_manifest(path)) == made

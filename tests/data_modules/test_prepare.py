@@ -172,7 +172,7 @@ def test_facts_follow_a_file_that_changes_later(release: Path, tmp_path: Path) -
     prepared = prepare(IEMOCAP, release, tmp_path / "cache")
     utterance = next(u for u in prepared.utterances if u.id == NAME)
     before = prepared.media_facts(utterance)
-    assert prepared.media_facts(utterance) is before
+    assert prepared.media_facts(utterance) == before
     path = tree.clip_path(release, NAME)
     samples = np.arange(4000, dtype=np.int16)
     path.write_bytes(tree.wav_bytes(samples))
