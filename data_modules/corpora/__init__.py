@@ -38,6 +38,7 @@ CORPORA: dict[str, Corpus] = {
         read=partial(iemocap.read, corpus="demo"),
         licence="made on this machine",
         source="corpora/demo.py",
+        protocol="demo-session5",
         published=None,
     ),
 }

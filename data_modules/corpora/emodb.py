@@ -173,6 +173,7 @@ CORPUS = Corpus(
     language="de",
     licence="CC0 1.0",
     source="https://github.com/audeering/emodb",
+    protocol="emodb-speaker5",
     published=Published(
         what="clips",
         total=535,

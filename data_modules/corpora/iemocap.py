@@ -272,6 +272,7 @@ CORPUS = Corpus(
     language="en",
     licence="on signed request to USC, research only",
     source="https://sail.usc.edu/iemocap/",
+    protocol="iemocap4-session5",
     published=Published(
         what="turns in four classes",
         total=5531,

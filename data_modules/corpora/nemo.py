@@ -105,5 +105,6 @@ CORPUS = Corpus(
     language="pl",
     licence="CC BY-NC-SA 4.0, non-commercial",
     source="https://github.com/amu-cai/nEMO",
+    protocol="nemo-speaker5",
     published=Published(what="clips", total=4481),
 )

@@ -121,6 +121,7 @@ CORPUS = Corpus(
     language="en",
     licence="CC BY-NC-SA 4.0, non-commercial",
     source="https://zenodo.org/records/1188976",
+    protocol="ravdess-speaker5",
     published=Published(
         what="speech clips",
         total=1440,

@@ -93,6 +93,7 @@ class Published:
         classes: Per class of the label scheme.
         sessions: Per session.
         speakers: Per speaker, at least their names.
+        parts: Per part of the release's own division, by ``Utterance.part``.
     """
 
     what: str
@@ -100,6 +101,7 @@ class Published:
     classes: Mapping[str, int] = field(default_factory=dict)
     sessions: Mapping[str, int] = field(default_factory=dict)
     speakers: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 FeatureArray = npt.NDArray[np.float32]
@@ -143,6 +145,8 @@ class Corpus:
         source: Where to get it.
         published: Counts to compare with, by the usual scheme.
         features: Features that come with it, by name.
+        protocol: The usual protocol; empty for the release's own parts where there are any, else
+            for five folds by speaker where there are enough speakers.
     """
 
     name: str
@@ -155,6 +159,7 @@ class Corpus:
     source: str
     published: Published | None = None
     features: Mapping[str, ReadyFeatures] = field(default_factory=dict)
+    protocol: str = ""
 
     @property
     def scheme(self) -> LabelScheme:
