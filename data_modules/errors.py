@@ -82,6 +82,10 @@ class RunFailedError(SermmError):
     exit_status = 1
 
 
+class DownloadError(RunFailedError):
+    """A file cannot be fetched, or what came is not what was published."""
+
+
 def first_ids(ids: list[str], limit: int = 5) -> str:
     """``a, b, c (and 7 more)``: how errors name utterances without flooding the terminal."""
     shown = ", ".join(ids[:limit])

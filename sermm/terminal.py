@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 console = Console()
@@ -44,6 +46,28 @@ def new_progress() -> Progress:
 def progress_bar(description: str) -> Iterator[OnProgress]:
     """A bar for one job; the job calls what this yields with (done, total)."""
     with new_progress() as progress:
+        task = progress.add_task(description, total=None)
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield on_progress
+
+
+@contextmanager
+def byte_bar(description: str) -> Iterator[OnProgress]:
+    """As :func:`progress_bar`, for bytes: with their rate."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
         task = progress.add_task(description, total=None)
 
         def on_progress(done: int, total: int) -> None:

@@ -18,6 +18,7 @@ from tests.sermm.workplace import Said, Workplace, read_json
 COMMANDS = [
     "prepare",
     "check",
+    "download",
     "align",
     "config",
     "extract",

@@ -1,0 +1,103 @@
+"""Zip files from elsewhere, unpacked with suspicion.
+
+An archive says where its files go, and how large they are. Neither is believed: a name that leaves
+the folder, a link, a device, two members for one file, or more than was announced, and nothing of
+the archive is used.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from data_modules.download.sources import Archive
+from data_modules.errors import DownloadError
+
+_CHUNK = 1 << 20
+_MOST_MEMBERS = 200_000
+_ENCRYPTED = 0x1
+
+
+def unpack(archive: Archive, path: Path, folder: Path) -> int:
+    """Unpack what belongs to a corpus.
+
+    Args:
+        archive: What is expected.
+        path: The zip file.
+        folder: Appears when everything is in it; must not exist.
+
+    Returns:
+        The number of members that do not belong to the corpus and were left out.
+
+    Raises:
+        DownloadError: The archive is damaged, or not what was expected.
+    """
+    building = folder.with_name(folder.name + ".building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        with zipfile.ZipFile(path) as source:
+            members = _choose(archive, path, source.infolist())
+            for member, name in members:
+                _extract(source, member, building / name)
+            left_out = sum(not info.is_dir() for info in source.infolist()) - len(members)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        UnicodeDecodeError,
+    ) as error:
+        raise _wrong(path, "a whole zip file", f"{type(error).__name__} ({error})") from None
+    building.rename(folder)
+    return left_out
+
+
+def _wrong(path: Path, expected: str, got: str) -> DownloadError:
+    return DownloadError(path, expected=expected, got=got, fix="download it again")
+
+
+def _choose(
+    archive: Archive, path: Path, infos: list[zipfile.ZipInfo]
+) -> list[tuple[zipfile.ZipInfo, str]]:
+    if len(infos) > _MOST_MEMBERS:
+        raise _wrong(path, f"at most {_MOST_MEMBERS} members", f"{len(infos)}")
+    pattern = re.compile(archive.take, re.ASCII)
+    chosen: list[tuple[zipfile.ZipInfo, str]] = []
+    seen: set[str] = set()
+    for info in infos:
+        name = PurePosixPath(info.filename)
+        if name.is_absolute() or ".." in name.parts or re.search(r"[\\:\x00]", info.orig_filename):
+            raise _wrong(path, "names inside the archive's own folder", f"{info.filename!r}")
+        match = pattern.fullmatch(info.filename)
+        if match is None:
+            continue
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            raise _wrong(path, "plain files", f"a link or device, {info.filename!r}")
+        if info.flag_bits & _ENCRYPTED:
+            raise _wrong(path, "files without a password", f"{info.filename!r}")
+        target = (PurePosixPath(archive.into) / match["path"]).as_posix()
+        # some file systems do not tell letters' case apart
+        if target.casefold() in seen:
+            raise _wrong(path, "each file once", f"{info.filename!r} twice")
+        seen.add(target.casefold())
+        chosen.append((info, target))
+    if len(chosen) != archive.num_files:
+        raise _wrong(path, f"{archive.num_files} files of the corpus", f"{len(chosen)}")
+    num_bytes = sum(info.file_size for info, _ in chosen)
+    if num_bytes > archive.num_bytes:
+        raise _wrong(path, f"at most {archive.num_bytes} bytes unpacked", f"{num_bytes}")
+    return chosen
+
+
+def _extract(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # reading ends at the size that the member states, which was added up above, and checks its CRC
+    with source.open(member) as stream, target.open("xb") as out:
+        while chunk := stream.read(_CHUNK):
+            out.write(chunk)
