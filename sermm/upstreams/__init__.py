@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from data_modules.errors import ConfigError
 from sermm.upstreams.handcrafted import (
@@ -12,10 +14,13 @@ from sermm.upstreams.handcrafted import (
     LowLevelDescriptors,
     Mfcc,
 )
-from sermm.upstreams.interface import SpeechFeatures, SpeechUpstream
+from sermm.upstreams.huggingface import load_huggingface
+from sermm.upstreams.interface import LayerFeatures, SpeechFeatures, SpeechUpstream
 
 __all__ = [
+    "PRETRAINED_UPSTREAMS",
     "SPEECH_UPSTREAMS",
+    "LayerFeatures",
     "SpeechFeatures",
     "SpeechUpstream",
     "build_speech_upstream",
@@ -28,45 +33,66 @@ SPEECH_UPSTREAMS: dict[str, type[HandcraftedUpstream]] = {
     "lld": LowLevelDescriptors,
     "logmel_lld": LogMelDescriptors,
 }
+"""Upstreams without weights."""
+
+PRETRAINED_UPSTREAMS: dict[str, Callable[..., SpeechUpstream]] = {
+    "huggingface": load_huggingface,
+}
+"""Upstreams whose weights are loaded from a folder or a hub."""
 
 
-def options_of(name: str) -> tuple[str, ...]:
+def options_of(upstream: str) -> tuple[str, ...]:
     """Keyword arguments that :func:`build_speech_upstream` takes for an upstream.
 
     Raises:
         ConfigError: There is none of this name.
     """
-    return tuple(inspect.signature(_find(name)).parameters)
+    return tuple(_parameters(upstream))
 
 
-def build_speech_upstream(name: str, **options: float) -> SpeechUpstream:
+def build_speech_upstream(upstream: str, /, **options: Any) -> SpeechUpstream:
     """The speech upstream that ``model.speech.upstream`` names.
 
     Args:
-        name: A key of :data:`SPEECH_UPSTREAMS`.
+        upstream: A key of :data:`SPEECH_UPSTREAMS` or :data:`PRETRAINED_UPSTREAMS`.
         **options: Some of :func:`options_of`; the rest keep their defaults.
 
     Raises:
-        ConfigError: There is none of this name, it has no such option, or a value is out of range.
+        ConfigError: There is none of this name, it has no such option, lacks one without default,
+            or a value is out of range.
+        ModelError: Its weights cannot be found or read.
     """
-    upstream, known = _find(name), options_of(name)
+    known = _parameters(upstream)
     for option in options:
         if option not in known:
             raise ConfigError(
                 f"model.speech.{option}",
-                expected=f"an option of {name}: {', '.join(known)}",
+                expected=f"an option of {upstream}: {', '.join(known)}",
                 got=option,
                 fix="remove it or choose another model.speech.upstream",
             )
-    return upstream(**options)
+    for option, parameter in known.items():
+        if parameter.default is parameter.empty and option not in options:
+            raise ConfigError(
+                f"model.speech.{option}",
+                expected=f"a value, which {upstream} needs",
+                got="none",
+                fix="set it",
+            )
+    return _find(upstream)(**options)
 
 
-def _find(name: str) -> type[HandcraftedUpstream]:
-    if name in SPEECH_UPSTREAMS:
-        return SPEECH_UPSTREAMS[name]
+def _parameters(upstream: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_find(upstream)).parameters
+
+
+def _find(upstream: str) -> Callable[..., SpeechUpstream]:
+    found = SPEECH_UPSTREAMS.get(upstream) or PRETRAINED_UPSTREAMS.get(upstream)
+    if found is not None:
+        return found
     raise ConfigError(
         "model.speech.upstream",
-        expected=f"one of {', '.join(SPEECH_UPSTREAMS)}",
-        got=repr(name),
+        expected=f"one of {', '.join((*SPEECH_UPSTREAMS, *PRETRAINED_UPSTREAMS))}",
+        got=repr(upstream),
         fix="choose one of these",
     )

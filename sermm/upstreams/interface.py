@@ -32,10 +32,25 @@ class SpeechFeatures:
     lengths: Tensor
 
 
+@dataclass(frozen=True)
+class LayerFeatures:
+    """Frames of a batch of clips as several layers of an encoder have them.
+
+    Attributes:
+        states: ``(B, K, F, D)`` float32, zero after each clip's last frame.
+        lengths: ``(B,)`` int64, frames of each clip, at least 1.
+    """
+
+    states: Tensor
+    lengths: Tensor
+
+
 class SpeechUpstream(nn.Module, ABC):
     """Turns 16 kHz mono waveforms in [-1, 1] into frames.
 
-    The frames of a clip do not depend on what it is batched with, nor on the padding.
+    The frames of a clip do not depend on what it is batched with, nor on the padding. An upstream
+    that hands on one layer (``num_layers`` is 1) gives frames when called; one that keeps several
+    apart, to be mixed by what follows (``upstreams/layers.py``), is asked for its :meth:`layers`.
 
     Attributes:
         name: What ``model.speech.upstream`` says.
@@ -44,6 +59,9 @@ class SpeechUpstream(nn.Module, ABC):
         first_center: Samples from the start of the clip to the centre of frame 0.
         min_samples: The shortest clip that is taken as it is. A shorter one is filled up with
             zeros to this length, which gives it at least one frame; callers count such clips.
+        max_samples: The longest clip that is computed in one piece. A longer one is computed in
+            overlapping pieces; callers count such clips. None: any length is one piece.
+        num_layers: K, how many layers it hands on.
         transform_version: Raised with every change of the arithmetic, so that stored features
             of an older version are not taken for new ones.
     """
@@ -53,6 +71,8 @@ class SpeechUpstream(nn.Module, ABC):
     frame_stride: int
     first_center: float
     min_samples: int
+    max_samples: int | None = None
+    num_layers: int = 1
     transform_version: int
 
     @property
@@ -75,12 +95,17 @@ class SpeechUpstream(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, waveform: Tensor, lengths: Tensor) -> SpeechFeatures:
-        """Frames of padded clips.
+        """Frames of padded clips, of an upstream with one layer.
 
         Args:
             waveform: ``(B, N)`` float32. What stands after a clip's length is not read.
             lengths: ``(B,)`` int64, true samples of each clip, at least 1.
         """
+
+    def layers(self, waveform: Tensor, lengths: Tensor) -> LayerFeatures:
+        """All ``num_layers`` layers of padded clips; arguments as :meth:`forward`."""
+        features: SpeechFeatures = self(waveform, lengths)
+        return LayerFeatures(features.frames.unsqueeze(1), features.lengths)
 
     def fingerprint(self) -> str:
         """24 hexadecimal digits that stand for the name, every option and the version."""

@@ -1,12 +1,11 @@
 """Text upstreams of the BERT family: from the hub or a folder, or a small one from scratch.
 
-Weights are loaded in float32 (a half-precision checkpoint would otherwise fine-tune in half), and
-a key that is missing from the checkpoint is an error: it would be random weights in silence.
+BERT, RoBERTa, DeBERTa and its second version, DistilBERT, ELECTRA, MPNet, ModernBERT and others
+with the same interface. How weights are loaded is in ``pretrained.py``.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,16 @@ import torch
 from torch import nn
 
 from data_modules.errors import ModelError
-from data_modules.pretrained import find_checkpoint, quiet_transformers
 from data_modules.text import Tokenizer
+from sermm.upstreams.pretrained import (
+    OLD_WEIGHT_FILES,
+    WEIGHT_FILES,
+    commit_of,
+    file_digest,
+    find_folder,
+    load_encoder,
+)
 
-# Heads that a checkpoint may lack: nothing here reads them.
-_UNUSED = ("pooler.", "cls.", "lm_head.", "classifier.")
-_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
 # Families whose first position is the one after the id of padding.
 _COUNTS_FROM_PADDING = (
     "roberta",
@@ -32,8 +35,6 @@ _COUNTS_FROM_PADDING = (
     "longformer",
     "mpnet",
 )
-# what older checkpoints have in place of safetensors
-_OLD_FILES = ("config.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
 def text_model_config(
@@ -85,23 +86,7 @@ def load_text_model(name: str, revision: str | None = None) -> nn.Module:
     where, folder = f"model.text.name={name}", _find_folder(name, revision)
     from transformers import AutoModel
 
-    try:
-        with quiet_transformers():
-            model, info = AutoModel.from_pretrained(
-                str(folder),
-                dtype=torch.float32,
-                output_loading_info=True,
-                weights_only=True,
-                local_files_only=True,
-            )
-    except Exception as error:
-        # damaged files end in errors of many types, from the parser to the shapes of the weights
-        raise ModelError(
-            where,
-            expected="a checkpoint that transformers can read",
-            got=f"{type(error).__name__}: {error}".splitlines()[0],
-            fix="give the folder that `save_pretrained` wrote, or download the model again",
-        ) from error
+    model = load_encoder(AutoModel, folder, where=where)
     if model.config.is_encoder_decoder or not hasattr(model.config, "hidden_size"):
         raise ModelError(
             where,
@@ -109,42 +94,27 @@ def load_text_model(name: str, revision: str | None = None) -> nn.Module:
             got=type(model).__name__,
             fix="choose such a model",
         )
-    missing = [
-        key for key in info["missing_keys"] if not any(part in f"{key}." for part in _UNUSED)
-    ]
-    if missing:
-        raise ModelError(
-            where,
-            expected="weights for every part of the encoder",
-            got=f"none for {', '.join(sorted(missing)[:3])} ({len(missing)} in all)",
-            fix="use the checkpoint that belongs to this architecture",
-        )
     return _without_pooler(model)
 
 
 def _find_folder(name: str, revision: str | None) -> Path:
-    where = f"model.text.name={name}"
-    folder = find_checkpoint(name, revision, patterns=_FILES, where=where)
-    if any(folder.glob("*.safetensors")):
-        return folder
-    return find_checkpoint(name, revision, patterns=_OLD_FILES, where=where)
+    return find_folder(name, revision, settings=("config.json",), where=f"model.text.name={name}")
 
 
 def text_model_facts(name: str, revision: str | None = None) -> dict[str, str | None]:
     """Which weights a run started from, for its record: a folder's or branch's name can move on.
 
     Returns:
-        ``name``, ``commit`` (of a hub id) and ``sha256`` over configuration and weights.
+        ``name``, ``revision`` as asked for, the ``commit`` that it stands for (of a hub id, also if
+        no revision was asked for) and ``sha256`` over configuration and weights.
     """
     folder = _find_folder(name, revision)
-    digest = hashlib.sha256()
-    files = {path for pattern in (*_FILES, *_OLD_FILES) for path in folder.glob(pattern)}
-    for path in sorted(files):
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    # the hub's cache names the folder of a revision by its commit
-    commit = folder.name if folder.parent.name == "snapshots" else None
-    return {"name": name, "commit": commit, "sha256": digest.hexdigest()}
+    return {
+        "name": name,
+        "revision": revision,
+        "commit": commit_of(folder),
+        "sha256": file_digest(folder, ("config.json", *WEIGHT_FILES, *OLD_WEIGHT_FILES)),
+    }
 
 
 def longest_input(config: Mapping[str, Any]) -> int | None:
