@@ -38,6 +38,10 @@ class UnreadableMediaError(MediaError):
     """The file is no audio, or not one that can be decoded."""
 
 
+class PointerMediaError(UnreadableMediaError):
+    """The file is a Git LFS pointer: the address of the audio, and not the audio."""
+
+
 class TruncatedMediaError(MediaError):
     """The file ends before its header, or its utterance, says."""
 
@@ -243,7 +247,7 @@ def _expect_whole_wav(path: Path) -> None:
 def _unreadable(path: Path, error: Exception) -> NoReturn:
     with path.open("rb") as stream:
         if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
-            raise UnreadableMediaError(
+            raise PointerMediaError(
                 path,
                 expected="audio",
                 got="a Git LFS pointer, that is the address of the audio",

@@ -13,7 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from data_modules.audio import EmptyMediaError, MissingMediaError, TruncatedMediaError
+from data_modules.audio import (
+    EmptyMediaError,
+    MissingMediaError,
+    PointerMediaError,
+    TruncatedMediaError,
+)
 from data_modules.corpora import Corpus, Release
 from data_modules.errors import (
     CorpusNotFoundError,
@@ -38,6 +43,7 @@ DAMAGED: dict[type[MediaError], str] = {
     MissingMediaError: "audio is missing",
     EmptyMediaError: "audio is empty",
     TruncatedMediaError: "audio is cut short",
+    PointerMediaError: "audio is a Git-LFS pointer",
     MediaError: "audio cannot be decoded",
 }
 """Reasons of exclusions that are about a file and not about a label, the general one last."""
@@ -89,13 +95,7 @@ def prepare(
             media[utterance.id] = facts
             utterances.append(_fit(utterance, facts, release))
     if not utterances:
-        reasons = Counter(exclusion.reason for exclusion in release.exclusions)
-        raise CorpusNotFoundError(
-            root,
-            expected=f"utterances of {corpus.title}",
-            got=", ".join(f"{count} left out ({why})" for why, count in reasons.items()) or "none",
-            fix="copy the whole release, or correct --root",
-        )
+        raise _nothing_left(corpus, root, release)
     if earlier is not None:
         utterances = _carry_words(utterances, media, earlier)
     prepared = Prepared(
@@ -111,6 +111,27 @@ def prepare(
     )
     write_prepared(prepared)
     return prepared
+
+
+def _nothing_left(corpus: Corpus, root: Path, release: Release) -> CorpusNotFoundError:
+    """What is told when no utterance can be used, with what to do about the commonest reason."""
+    reasons = Counter(exclusion.reason for exclusion in release.exclusions).most_common()
+    fix = "copy the whole release, or correct --root"
+    if reasons and reasons[0][0] == DAMAGED[PointerMediaError]:
+        fix = "run `git lfs pull` in the release"
+    elif reasons and reasons[0][0] == DAMAGED[MissingMediaError]:
+        missing = {one.id for one in release.exclusions if one.reason == reasons[0][0]}
+        first = next(one.audio for one in release.utterances if one.id in missing)
+        fix = (
+            f"copy the audio of the release there (the first clip would be {first}), or correct "
+            "--root"
+        )
+    return CorpusNotFoundError(
+        root,
+        expected=f"utterances of {corpus.title}",
+        got=", ".join(f"{count} left out ({why})" for why, count in reasons) or "none",
+        fix=fix,
+    )
 
 
 def _expect_unique(corpus: Corpus, root: Path, release: Release) -> None:
