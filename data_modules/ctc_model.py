@@ -84,8 +84,11 @@ class CtcModel:
 
     def _inputs(self, waveform: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Tensor]:
         """What the checkpoint's own feature extractor makes of a clip, normalised as it says."""
-        found = self._extract(waveform, sampling_rate=_SAMPLE_RATE, return_tensors="pt")
-        return dict(found)
+        found = dict(self._extract(waveform, sampling_rate=_SAMPLE_RATE, return_tensors="pt"))
+        if "input_values" in found:
+            # of one clip that is not padded it says nothing, and WavLM's attention warns of it
+            found.pop("attention_mask", None)
+        return found
 
     @torch.inference_mode()
     def _forward(self, inputs: dict[str, Tensor]) -> Tensor:
