@@ -236,9 +236,12 @@ class _Reader:
             # named where the release would have it, so that its segments are listed as missing
             suffix = next(iter(paths.values())).suffix
             return relative(folder / f"{video}{suffix}", self.root), segments
+        audio = relative(paths[video], self.root)
+        if paths[video].suffix.lower() == ".mp4":
+            # its header does not say how much sound it holds, and decoding all of it takes minutes
+            return audio, segments
         from data_modules.audio import read_info
 
-        audio = relative(paths[video], self.root)
         try:
             length = read_info(paths[video]).duration_s
         except MediaError:

@@ -42,9 +42,9 @@ def find_csd(root: Path, roles: Mapping[str, str]) -> tuple[dict[str, Path], lis
     found: dict[str, Path] = {}
     others = []
     for path in sorted((*root.glob("*.csd"), *root.glob("*/*.csd"))):
-        if path.name.startswith(".") or path.parent.name.startswith("."):
-            continue
-        role = _role(path.stem, roles) or _role(_root_name(path), roles)
+        # leftovers of a file system (._*) bear the names of what they belong to
+        hidden = path.relative_to(root).as_posix().startswith(".") or path.name.startswith(".")
+        role = None if hidden else _role(path.stem, roles) or _role(_root_name(path), roles)
         if role is None:
             others.append(path)
         elif role in found:

@@ -91,6 +91,7 @@ CORPUS = Corpus(
         total=22_860,
         # of a rating, how many are not zero
         classes={"sentiment": 17_864},
+        parts={"train": 16_327, "val": 1_871, "test": 4_662},
     ),
     features={"covarep": covarep_features("MOSEI", LAYOUT.covarep)},
 )

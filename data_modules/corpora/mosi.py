@@ -46,6 +46,7 @@ CORPUS = Corpus(
         total=2_199,
         # of a rating, how many are not zero
         classes={"sentiment": 2_103},
+        parts={"train": 1_284, "val": 229, "test": 686},
     ),
     features={"covarep": covarep_features("MOSI", LAYOUT.covarep)},
 )

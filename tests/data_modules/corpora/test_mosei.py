@@ -14,7 +14,7 @@ from data_modules.check import check
 from data_modules.corpora import CORPORA, SCHEMES, Release, cmu, cmu_words, mosei
 from data_modules.corpora.cmu_files import read_folds
 from data_modules.corpora.covarep import STRIDE_S, place_frames
-from data_modules.corpora.csd import CsdError
+from data_modules.corpora.csd import Csd, CsdError
 from data_modules.errors import CorpusNotFoundError, DataError, LabelError
 from data_modules.manifest import Utterance, Word, read_manifest
 from data_modules.prepare import manifest_path, prepare
@@ -165,6 +165,22 @@ def test_everything_that_is_clipped_replaced_or_left_out_is_counted(tmp_path: Pa
     }
 
 
+def test_a_word_belongs_where_its_middle_is(tmp_path: Path) -> None:
+    segments = [
+        SegmentSpec(4.0, 5.0, PLAIN),
+        SegmentSpec(0.0, 1.0, PLAIN),
+        SegmentSpec(1, 2, PLAIN),
+    ]
+    words = [("early", 0.0, 1.8), ("border", 0.5, 1.5), ("late", 1.5, 4.2), ("last", 4.5, 5.4)]
+    release = read(tmp_path, VideoSpec(TRAIN[0], segments, words))
+    found = by_id(release)
+    assert [found[f"{TRAIN[0]}[{k}]"].text for k in range(3)] == ["last", "early", "border"]
+    assert found[f"{TRAIN[0]}[1]"].words == (Word("early", 0.0, 1.0, "corpus"),)
+    assert found[f"{TRAIN[0]}[2]"].words == (Word("border", 0.0, 0.5, "corpus"),)
+    counts = noted(release)
+    assert (counts[cmu_words.CUT], counts[cmu_words.OUTSIDE], counts[cmu.DISORDER]) == (3, 1, 1)
+
+
 def test_words_of_pieces_belong_to_the_segments_of_the_same_number(tmp_path: Path) -> None:
     """After the toolkit's alignment both files name pieces, and edges stand in two of them."""
     labels = {
@@ -276,11 +292,18 @@ def test_files_are_known_by_name_or_by_root(tmp_path: Path) -> None:
         (root / name).rename(root / folder / name)
     tree.write_csd(root / "CMU_MOSEI_TimestampedPhones.csd", "phones", {})
     (root / "broken.csd").write_bytes(b"nothing")
+    (root / "._l.csd").write_bytes(b"nothing")
+    (root / "labels" / "._CMU_MOSEI_Labels.csd").write_bytes(b"nothing")
     release = MOSEI.read(root)
     assert len(release.utterances) == 12
     assert all(utterance.words for utterance in release.utterances)
     assert release.ignored == {
-        cmu.OTHER_CSD: ["CMU_MOSEI_TimestampedPhones.csd", "broken.csd"],
+        cmu.OTHER_CSD: [
+            "._l.csd",
+            "CMU_MOSEI_TimestampedPhones.csd",
+            "broken.csd",
+            "labels/._CMU_MOSEI_Labels.csd",
+        ],
     }
     assert len(list(MOSEI.features["covarep"].read(root, release.utterances))) == 12
     (file,) = MOSEI.features["covarep"].files(root)
@@ -379,6 +402,12 @@ def test_covarep_frames_stand_at_their_times(tmp_path: Path) -> None:
     assert (found.shape, replaced) == ((100, 74), 40 * 74)
 
 
+def doubled_rows() -> tree.Entry:
+    values, times = tree.frame_entry(np.ones((60, 74)))
+    times[20:30] = times[10:20]
+    return values, times
+
+
 def wrong_rows(stride: float, width: int = 74) -> tree.Entry:
     return tree.frame_entry(np.ones((40, width)), stride=stride)
 
@@ -389,6 +418,7 @@ def wrong_rows(stride: float, width: int = 74) -> tree.Entry:
         ({"": wrong_rows(0.01, 73)}, "74 values in a row, got 73"),
         ({"": wrong_rows(0.3)}, r"a row every 0\.01 s, got one every 0\.3 s"),
         ({"": wrong_rows(0.0)}, "a row every"),
+        ({"": doubled_rows()}, r"several at once in \S+\[0\]"),
         ({"": wrong_rows(math.nan)}, "times, got some that are no number"),
         ({"": wrong_rows(0.01), "[0]": wrong_rows(0.01)}, "whole or in pieces, got both"),
         ({"[0]": tree.frame_entry(np.ones((40, 74)), start=1.5)}, "10 of 40 outside"),
@@ -404,6 +434,25 @@ def test_covarep_of_another_kind_is_refused(
     utterances = MOSEI.read(root).utterances
     with pytest.raises(CsdError, match=rf"COVAREP/data/{video.id}.*{text}"):
         list(MOSEI.features["covarep"].read(root, utterances))
+
+
+def test_covarep_is_read_one_video_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree.write_tree(tmp_path, "mosei", tree.make_videos(train=3))
+    utterances = MOSEI.read(root).utterances
+    read_so_far = []
+    numbers = Csd.numbers
+
+    def counting(self: Csd, key: str, width: int) -> object:
+        read_so_far.append(key)
+        return numbers(self, key, width)
+
+    monkeypatch.setattr(Csd, "numbers", counting)
+    reader = MOSEI.features["covarep"].read(root, utterances)
+    for index in range(len(utterances)):
+        next(reader)
+        assert len(read_so_far) == 1 + index // 3
 
 
 def test_covarep_in_pieces_is_read(tmp_path: Path) -> None:
