@@ -86,6 +86,8 @@ def read(corpus: str, title: str, dims: Mapping[str, int], root: Path) -> Releas
                 elif name in seen:
                     release.exclude(where, "listed twice", name)
                 elif not math.isfinite(score):
+                    # features belong to the first entry of an id, whatever becomes of it
+                    seen.add(name)
                     release.exclude(name, "score that is no number", f"{where}: {score}")
                 else:
                     seen.add(name)
