@@ -227,7 +227,9 @@ class _Download:
             raise RefusedError(explain(error)) from None
         except HTTPError as error:
             # while the body was read
-            raise BrokenError(explain(error)) from None
+            raise BrokenError(
+                f"the connection broke after {self.counted:,} bytes ({explain(error)})"
+            ) from None
 
     def _receive(self, response: requests.Response, start: int) -> None:
         if response.status_code == 416 and start:

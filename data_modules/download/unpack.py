@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from data_modules.download.sources import Archive
@@ -39,22 +42,32 @@ def unpack(archive: Archive, path: Path, folder: Path) -> int:
     building = folder.with_name(folder.name + ".building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
+    with _reading(path):
+        source = zipfile.ZipFile(path)
+    with source:
+        infos = source.infolist()
+        members = _choose(archive, path, infos)
+        for member, name in members:
+            _extract(source, member, path, building / name)
+    building.rename(folder)
+    return sum(not info.is_dir() for info in infos) - len(members)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What zipfile raises over damaged files, where nothing is written."""
     try:
-        with zipfile.ZipFile(path) as source:
-            members = _choose(archive, path, source.infolist())
-            for member, name in members:
-                _extract(source, member, building / name)
-            left_out = sum(not info.is_dir() for info in source.infolist()) - len(members)
+        yield
     except (
         zipfile.BadZipFile,
         zlib.error,
+        struct.error,
         EOFError,
-        NotImplementedError,
-        UnicodeDecodeError,
+        OSError,
+        RuntimeError,
+        ValueError,
     ) as error:
         raise _wrong(path, "a whole zip file", f"{type(error).__name__} ({error})") from None
-    building.rename(folder)
-    return left_out
 
 
 def _wrong(path: Path, expected: str, got: str) -> DownloadError:
@@ -82,6 +95,8 @@ def _choose(
         if info.flag_bits & _ENCRYPTED:
             raise _wrong(path, "files without a password", f"{info.filename!r}")
         target = (PurePosixPath(archive.into) / match["path"]).as_posix()
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _wrong(path, "files stored or deflated", f"another method, {info.filename!r}")
         # some file systems do not tell letters' case apart
         if target.casefold() in seen:
             raise _wrong(path, "each file once", f"{info.filename!r} twice")
@@ -95,9 +110,15 @@ def _choose(
     return chosen
 
 
-def _extract(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+def _extract(source: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # reading ends at the size that the member states, which was added up above, and checks its CRC
-    with source.open(member) as stream, target.open("xb") as out:
-        while chunk := stream.read(_CHUNK):
+    with _reading(path):
+        stream = source.open(member)
+    with stream, target.open("xb") as out:
+        while True:
+            with _reading(path):
+                chunk = stream.read(_CHUNK)
+            if not chunk:
+                break
             out.write(chunk)
