@@ -3,8 +3,8 @@
 A. Graves et al., "Connectionist temporal classification", ICML 2006: a path goes through the
 letters in order, stays on each for a frame or more, and may rest on the blank between them. The
 best path is found by :func:`torchaudio.functional.forced_align`. Posteriors of such models are
-peaks, shorter than the letters, so spans are stretched to the midpoints between neighbours (our
-choice). Nothing here knows models, letters or seconds: see ``ctc_model.py`` and ``ctc_text.py``.
+peaks, shorter than the letters, so words are stretched to the midpoints between them (our choice).
+Nothing here knows models, letters or seconds: see ``ctc_model.py`` and ``ctc_text.py``.
 """
 
 from __future__ import annotations
@@ -112,11 +112,11 @@ def align_words(
 ) -> list[WordSpan] | None:
     """Frames of words.
 
-    Between words stands the delimiter, if the vocabulary has one; what it covers belongs to no
-    word. A word that is said but has no letters in the vocabulary is a wildcard, as probable in a
-    frame as the best letter there, so that its neighbours do not swallow its sound; it is not
-    aligned. Each end of a word is moved half way to the neighbouring token (or delimiter), by
-    ``max_stretch`` frames at most: a pause longer than that belongs to nobody.
+    Between words stands the delimiter, if the vocabulary has one. A word that is said but has no
+    letters in the vocabulary is a wildcard, as probable in a frame as the best letter there, so
+    that its neighbours do not swallow its sound; it is not aligned. Each end of a word is moved to
+    the middle of the delimiter beside it, without one half way to the neighbouring token or the end
+    of the audio, but by ``max_stretch`` frames at most: a longer pause belongs to nobody.
 
     Args:
         log_probs: ``(F, V)`` float32 as :func:`align_tokens` takes it.
@@ -145,7 +145,7 @@ def align_words(
     spans = align_tokens(with_wildcard, tokens, blank)
     if spans is None:
         return None
-    bounds = _stretch(spans, log_probs.shape[0], max_stretch)
+    ends = _middles(spans, log_probs.shape[0], delimiter)
     result: list[WordSpan] = []
     for word, (first, last) in zip(words, ranges, strict=True):
         if first == last:
@@ -153,7 +153,9 @@ def align_words(
             result.append(WordSpan(here, here, 0.0, aligned=False))
             continue
         score = 0.0 if word is None else sum(s.score for s in spans[first:last]) / (last - first)
-        result.append(WordSpan(bounds[first][0], bounds[last - 1][1], score, word is not None))
+        start = max(ends[first], spans[first].start - max_stretch)
+        end = min(ends[last], spans[last - 1].end + max_stretch)
+        result.append(WordSpan(start, end, score, word is not None))
     return result
 
 
@@ -164,11 +166,14 @@ def _add_wildcard(log_probs: Tensor, blank: int, delimiter: int | None) -> Tenso
     return torch.cat([log_probs, letters.amax(dim=1, keepdim=True)], dim=1)  # (F, V + 1)
 
 
-def _stretch(
-    spans: Sequence[TokenSpan], num_frames: int, max_stretch: float
-) -> list[tuple[float, float]]:
-    """Starts and ends moved half way to their neighbours, the ends of the audio among them."""
-    ends = [0, *(span.end for span in spans)]
-    starts = [*(span.start for span in spans), num_frames]
-    half = [min((start - end) / 2, max_stretch) for end, start in zip(ends, starts, strict=True)]
-    return [(span.start - half[i], span.end + half[i + 1]) for i, span in enumerate(spans)]
+def _middles(spans: Sequence[TokenSpan], num_frames: int, delimiter: int | None) -> list[float]:
+    """How far the tokens reach before each token and after the last, were they words."""
+    middles = [spans[0].start / 2]
+    for left, right in pairwise(spans):
+        if left.token == delimiter:
+            middles.append((left.start + left.end) / 2)
+        elif right.token == delimiter:
+            middles.append((right.start + right.end) / 2)
+        else:
+            middles.append((left.end + right.start) / 2)
+    return [*middles, (spans[-1].end + num_frames) / 2]

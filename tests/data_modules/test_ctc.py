@@ -172,7 +172,7 @@ def words_of(
 def test_peaks_are_stretched_to_the_midpoints() -> None:
     # frames   0  1  2  3  4  5  6  7  8  9 10 11
     path = [0, 2, 0, 0, 3, 0, 1, 0, 4, 0, 0, 0]
-    assert words_of(path, [[2, 3], [4]], 9, DELIMITER) == [(0.5, 5.5, True), (7.5, 10.5, True)]
+    assert words_of(path, [[2, 3], [4]], 9, DELIMITER) == [(0.5, 6.5, True), (6.5, 10.5, True)]
     assert words_of(path, [[2, 3], [4]], 0, DELIMITER) == [(1, 5, True), (8, 9, True)]
 
 
@@ -186,9 +186,10 @@ def test_without_a_delimiter_words_meet_half_way() -> None:
     assert words_of(path, [[2], [3]], 9, None) == [(0.5, 2.5, True), (2.5, 6.0, True)]
 
 
-def test_letters_without_gaps_are_exact() -> None:
+def test_words_meet_at_the_delimiter() -> None:
     path = [2, 2, 3, 3, 3, 1, 4, 2, 2]
-    assert words_of(path, [[2, 3], [4, 2]], 9, DELIMITER) == [(0, 5, True), (6, 9, True)]
+    assert words_of(path, [[2, 3], [4, 2]], 9, DELIMITER) == [(0, 5.5, True), (5.5, 9, True)]
+    assert words_of(path, [[2, 3], [4, 2]], 0, DELIMITER) == [(0, 5, True), (6, 9, True)]
 
 
 def test_a_word_that_cannot_be_spelled_does_not_fall_to_its_neighbours() -> None:
