@@ -1,11 +1,13 @@
 """Is A better than B? Their difference on the same test utterances, speakers resampled in pairs.
 
 Two experiments are compared only where their numbers mean the same: one protocol, one set of
-classes, the same test utterances with the same labels. Anything else is refused with the reason.
+targets of one kind, the same test utterances with the same labels. Anything else is refused with
+the reason.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,15 @@ from rich.console import Console
 from rich.text import Text
 
 from data_modules.errors import DataError, first_ids
-from sermm.metrics import CLASS_METRICS
+from sermm.metrics import MetricInfo
 from sermm.pool import Pool, pool_runs
-from sermm.report.tables import Cell, Table, number, plural
+from sermm.report.cells import ABSENT, Cell, Table, number, plural
+from sermm.report.tables import titles_of_names
 from sermm.report.terminal import draw, leak_text
 from sermm.results import read_run
 from sermm.run_metrics import RunKey, size_name
-from sermm.statistics import Interval, paired_cluster_bootstrap
+from sermm.scoring import Scoring
+from sermm.statistics import Interval, paired_cluster_bootstraps
 from sermm.summary import read_summary
 
 
@@ -45,6 +49,7 @@ class Comparison:
         leak: What leaks in it; empty if nothing.
         num_utterances: Test utterances.
         over: What was resampled.
+        scoring: What the scores are.
         differences: Pooled scores by metric.
         notes: What a reader must know, such as runs that are missing.
     """
@@ -55,6 +60,7 @@ class Comparison:
     leak: str
     num_utterances: int
     over: str
+    scoring: Scoring
     differences: Mapping[str, Difference]
     notes: tuple[str, ...]
 
@@ -68,31 +74,39 @@ def compare(folder_a: Path, folder_b: Path) -> Comparison:
 
     Raises:
         DataError: A summary or a run is missing or damaged, or the experiments differ in protocol,
-            classes, test utterances, their labels or their speakers.
+            targets, test utterances, their labels or their speakers.
     """
     summary_a, summary_b = read_summary(folder_a), read_summary(folder_b)
-    for key in ("protocol", "classes"):
+    for key in ("protocol", "kind", "family", "classes"):
         if summary_a[key] != summary_b[key]:
             raise _refused(folder_a, folder_b, key, str(summary_a[key]), str(summary_b[key]))
     pool_a, pool_b = _pool(folder_a, summary_a), _pool(folder_b, summary_b)
     _check_same_test(folder_a, folder_b, pool_a, pool_b)
-    confusions_a, confusions_b = pool_a.confusions(), pool_b.confusions()
+    sums_a, sums_b = pool_a.sums(), pool_b.sums()
+    scoring = pool_a.scoring
+    functions = {name: info.function for name, info in scoring.metrics.items()}
+    intervals = paired_cluster_bootstraps(sums_a, sums_b, functions)
+    scores_a, scores_b = (scoring.scores(sums.sum(axis=0)) for sums in (sums_a, sums_b))
     return Comparison(
         name_a=summary_a["experiment"],
         name_b=summary_b["experiment"],
         protocol=summary_a["protocol"],
-        leak=summary_a["leak"],
-        num_utterances=len(pool_a.labels),
+        leak=_both(summary_a["leak"], summary_b["leak"]),
+        num_utterances=len(pool_a.references),
         over=summary_a["interval"]["over"],
+        scoring=scoring,
         differences={
-            name: Difference(
-                float(info.function(confusions_a.sum(axis=0))),
-                float(info.function(confusions_b.sum(axis=0))),
-                paired_cluster_bootstrap(confusions_a, confusions_b, info.function),
-            )
-            for name, info in CLASS_METRICS.items()
+            name: Difference(scores_a[name], scores_b[name], interval)
+            for name, interval in intervals.items()
         },
         notes=_notes(summary_a, summary_b),
+    )
+
+
+def _both(one: str, other: str) -> str:
+    """What leaks in either: features may have seen what the protocol keeps apart."""
+    return "; ".join(
+        dict.fromkeys(part for text in (one, other) if text for part in text.split("; "))
     )
 
 
@@ -112,16 +126,21 @@ def _refused(folder_a: Path, folder_b: Path, what: str, one: str, other: str) ->
 
 
 def _check_same_test(folder_a: Path, folder_b: Path, a: Pool, b: Pool) -> None:
-    extra, lacking = sorted(set(b.labels) - set(a.labels)), sorted(set(a.labels) - set(b.labels))
+    extra, lacking = (
+        sorted(set(b.references) - set(a.references)),
+        sorted(set(a.references) - set(b.references)),
+    )
     if extra or lacking:
         parts = [
             f"{len(ids)} {word}: {first_ids(ids)}"
             for word, ids in (("more", extra), ("fewer", lacking))
             if ids
         ]
-        raise _refused(folder_a, folder_b, "test utterances", str(len(a.labels)), "; ".join(parts))
+        raise _refused(
+            folder_a, folder_b, "test utterances", str(len(a.references)), "; ".join(parts)
+        )
     for what, one, other in (
-        ("labels", a.labels, b.labels),
+        ("labels", a.references, b.references),
         ("speakers", a.speakers, b.speakers),
     ):
         changed = sorted(name for name in one if one[name] != other[name])
@@ -152,15 +171,19 @@ def _notes(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}"
+    return ABSENT if math.isnan(value) else f"{value:+.3f}"
 
 
-def _verdict(interval: Interval) -> str:
-    if interval.num_clusters == 1:
+def _plain(value: float) -> str:
+    return number(None if math.isnan(value) else value)
+
+
+def _verdict(interval: Interval, *, higher_is_better: bool) -> str:
+    if not interval.is_known:
         return "no interval"
     if not interval.excludes(0):
         return "no difference shown"
-    return "A is higher" if interval.estimate > 0 else "B is higher"
+    return "A is better" if (interval.estimate > 0) == higher_is_better else "B is better"
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -173,27 +196,35 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(leak_text(comparison.leak))
     for note in comparison.notes:
         console.print(Text(f"Note: {note}", style="yellow"))
+    scoring = comparison.scoring
+    clusters = next(iter(comparison.differences.values())).interval.num_clusters
+    caption = (
+        f"The same {comparison.num_utterances:,} test utterances, pooled; paired bootstrap over "
+        f"{clusters} {comparison.over}."
+    )
+    console.print(draw(_table(comparison, "comparison", caption, scoring.overall), comparison.leak))
+    for title in titles_of_names(scoring, all_of_them=False):
+        own = {n: i for n, i in scoring.metrics.items() if i.of and i.title == title}
+        console.print(draw(_table(comparison, "names", f"{title} alone.", own), comparison.leak))
+
+
+def _table(
+    comparison: Comparison, name: str, caption: str, metrics: Mapping[str, MetricInfo]
+) -> Table:
     rows = []
-    for name, difference in comparison.differences.items():
+    for metric, info in metrics.items():
+        difference = comparison.differences[metric]
         interval = difference.interval
         text = _signed(interval.estimate)
-        if interval.num_clusters > 1:
+        if interval.is_known:
             text += f" ({_signed(interval.low)} to {_signed(interval.high)})"
         rows.append(
             (
-                Cell(CLASS_METRICS[name].title),
-                Cell(number(difference.a), is_score=True),
-                Cell(number(difference.b), is_score=True),
+                Cell(info.of or info.title),
+                Cell(_plain(difference.a), is_score=True),
+                Cell(_plain(difference.b), is_score=True),
                 Cell(text, is_score=True),
-                Cell(_verdict(interval)),
+                Cell(_verdict(interval, higher_is_better=info.higher_is_better)),
             )
         )
-    clusters = comparison.differences["ua"].interval.num_clusters
-    table = Table(
-        "comparison",
-        f"The same {comparison.num_utterances:,} test utterances, pooled; paired bootstrap over "
-        f"{clusters} {comparison.over}.",
-        ("", "A", "B", "A - B (95 % interval)", ""),
-        tuple(rows),
-    )
-    console.print(draw(table, comparison.leak))
+    return Table(name, caption, ("", "A", "B", "A - B (95 % interval)", ""), tuple(rows))

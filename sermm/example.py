@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from data_modules.align import choose_words
@@ -16,6 +17,7 @@ from data_modules.manifest import Utterance, Word
 from data_modules.prepare import Prepared
 from data_modules.text import Tokenizer
 from sermm.build_data import RunData
+from sermm.metrics import NumberArray
 from sermm.predictions import Predictions
 from sermm.report.alignment import FILE_NAME, write_alignment_example
 from sermm.tasks.base import EmotionTask
@@ -34,9 +36,10 @@ def write_example(
     task: EmotionTask,
     predictions: Predictions,
 ) -> None:
-    """Write ``alignment.npz`` for the correctly recognised test utterance nearest to 4 s.
+    """Write ``alignment.npz`` for the recognised test utterance nearest to 4 s.
 
-    Nothing is written for a task without speech, or if every prediction is wrong.
+    Recognised is a class or a set of labels that is right, and ratings whose error is at most the
+    median. Nothing is written for a task without speech, or if every prediction is wrong.
 
     Args:
         folder: Run folder.
@@ -48,9 +51,9 @@ def write_example(
     dataset = data.module.test
     if dataset.frames is None:
         return
-    label_of = dict(zip(predictions.ids, predictions.labels, strict=True))
-    guess_of = dict(zip(predictions.ids, predictions.predicted, strict=True))
-    right = [u for u in dataset.utterances if label_of[u.id] == guess_of[u.id]]
+    place = {name: row for row, name in enumerate(predictions.ids)}
+    recognised = _recognised(predictions)
+    right = [u for u in dataset.utterances if recognised[place[u.id]]]
     if not right:
         return
     chosen = min(right, key=lambda u: (abs(u.duration_s - _TARGET_S), u.id))
@@ -72,8 +75,8 @@ def write_example(
     write_alignment_example(
         folder / FILE_NAME,
         utterance_id=chosen.id,
-        label=data.facts.class_names[label_of[chosen.id]],
-        predicted=data.facts.class_names[guess_of[chosen.id]],
+        label=_in_words(predictions, predictions.references[place[chosen.id]]),
+        predicted=_in_words(predictions, predictions.outcomes[place[chosen.id]]),
         waveform=waveform,
         sample_rate=SAMPLE_RATE,
         words=_words(chosen, dataset),
@@ -84,6 +87,25 @@ def write_example(
         attention=attention,
         attention_stride_s=stride_s * rate,
     )
+
+
+def _recognised(predictions: Predictions) -> npt.NDArray[np.bool_]:
+    """Which utterances (N,) may stand for what the model does."""
+    true, said = predictions.references, predictions.outcomes
+    if predictions.kind == "regression":
+        errors = np.abs(said - true).mean(axis=1)
+        return np.asarray(errors <= np.median(errors))
+    return np.asarray((true == said).reshape(len(true), -1).all(axis=1))
+
+
+def _in_words(predictions: Predictions, target: NumberArray) -> str:
+    """A target of :class:`Predictions` for a reader."""
+    names = predictions.names
+    if predictions.kind == "classes":
+        return names[int(target)]
+    if predictions.kind == "regression":
+        return ", ".join(f"{n} {value:.2f}" for n, value in zip(names, target, strict=True))
+    return ", ".join(n for n, there in zip(names, target, strict=True) if there) or "no label"
 
 
 def _attention(task: EmotionTask, batch: Batch) -> np.ndarray | None:

@@ -143,7 +143,7 @@ _OF_EACH = {
     "acc": (_acc, "acc", "share of utterances on which it is right"),
     "wf1": (
         _wf1,
-        "F1 of both",
+        "two-sided F1",
         "F1 of presence and of absence, weighted by how often each is true",
     ),
 }
@@ -152,9 +152,7 @@ _OF_EACH = {
 def label_metrics(names: Sequence[str]) -> dict[str, MetricInfo]:
     """Scores over all labels, then of each, by name in print order."""
     of_each = {
-        f"{key}_{name}": MetricInfo(
-            _of_label(function, index), title, f"{meaning}; {name}", of=name
-        )
+        f"{key}_{name}": MetricInfo(_of_label(function, index), title, meaning, of=name)
         for key, (function, title, meaning) in _OF_EACH.items()
         for index, name in enumerate(names)
     }

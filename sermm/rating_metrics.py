@@ -163,7 +163,7 @@ def _with_each(infos: Mapping[str, MetricInfo], names: Sequence[str]) -> dict[st
                 metrics[f"{name}_{of}"] = MetricInfo(
                     _of_rating(info.function, index),
                     info.title,
-                    f"{info.meaning}; of {of}",
+                    info.meaning,
                     info.higher_is_better,
                     of,
                 )

@@ -8,9 +8,9 @@ Everything is computed from ``predictions.csv``. For each score, training sizes 
   scored it;
 - ``ci95``: of the pooled score, over speakers (``statistics.py``).
 
-The headline is the largest training size; ``by_size`` has each. Beside it stand two predictors
-that hear nothing: ``majority`` names the most frequent class of the training part, ``prior`` draws
-a class as often as the training part has it (its expected confusion matrix is scored).
+The headline is the largest training size; ``by_size`` has each. Beside it stand predictors that
+hear nothing (``trivial.py``), where the errors lie (``breakdown.py``), and the same model where a
+modality is missing (``conditions``).
 """
 
 from __future__ import annotations
@@ -25,25 +25,32 @@ import numpy as np
 from data_modules.atomic import write_json
 from data_modules.errors import DataError
 from data_modules.protocols import find_protocol
-from sermm.metrics import (
-    CLASS_METRICS,
-    FloatArray,
-    class_metrics,
-    per_class,
-    recalls,
-)
-from sermm.pool import Outcome, Pool, model_outcome, pool_runs
+from sermm.breakdown import by_class, by_fold, by_name, by_speaker, by_value, ends, run_scores, sd
+from sermm.metrics import FloatArray, Metric
+from sermm.pool import Outcome, Pool, condition_outcome, model_outcome, pool_runs
 from sermm.results import Run, find_runs, is_finished, read_environment, read_run
 from sermm.run_metrics import RunKey, read_json_object, size_name
-from sermm.statistics import NUM_DRAWS, Interval, cluster_bootstrap, cluster_confusions
+from sermm.statistics import NUM_DRAWS, cluster_bootstraps
+from sermm.trivial import TRIVIAL
 
 FILE_NAME = "summary.json"
 KEYS = (
-    *("experiment", "protocol", "protocol_description", "leak", "complete", "classes"),
-    *("git_revision", "data_sha256", "fingerprint", "size", "metrics", "interval", "runs"),
-    *("by_size", "trivial", "per_fold", "per_class", "per_speaker", "confusion", "excluded"),
-    *("alignment", "seconds", "num_folds", "notes", "expected", "missing", "other_runs"),
+    *("experiment", "protocol", "protocol_description", "leak", "complete", "kind", "family"),
+    *("classes", "git_revision", "data_sha256", "fingerprint", "size", "metrics", "interval"),
+    *("runs", "by_size", "trivial", "conditions", "per_fold", "per_class", "per_name"),
+    *("per_value", "per_speaker", "confusion", "excluded", "alignment", "seconds", "num_folds"),
+    *("notes", "expected", "missing", "other_runs"),
 )
+# what summaries of before there were other targets than classes do not have
+_ADDED: Mapping[str, Any] = {
+    "kind": "classes",
+    "family": "classes",
+    "conditions": {},
+    "per_name": {},
+    "per_value": {},
+}
+Which = tuple[str, str]
+_MODEL: Which = ("model", "")
 _DIGITS = 10  # the last digits of a float depend on the processor; nobody quotes them
 
 
@@ -79,6 +86,15 @@ def summarise(
     sizes = {key.size: [run for run in runs if run.key.size == key.size] for key in finished}
     pools = {size: pool_runs(own) for size, own in sizes.items()}
     size, pool = list(pools.items())[-1]
+    sums = pool.sums()
+    is_classifier = first.kind == "classes"
+    trivial = {("trivial", name): known.outcome for name, known in TRIVIAL[first.kind].items()}
+    conditions = {("condition", name): condition_outcome(name) for name in first.conditions}
+    found = _scores(pool, {_MODEL: model_outcome, **trivial, **conditions})
+    by_size = {
+        key: found[_MODEL] if key == size else _scores(part, {_MODEL: model_outcome})[_MODEL]
+        for key, part in pools.items()
+    }
     revisions = {read_environment(run.folder).get("git_revision") or "unknown" for run in runs}
     summary = {
         "experiment": folder.name,
@@ -87,12 +103,14 @@ def summarise(
         or find_protocol(first.protocol).description,
         "leak": first.leak,
         "complete": len(finished) == len(plan),
+        "kind": first.kind,
+        "family": first.family,
         "classes": list(first.classes),
         "git_revision": ", ".join(sorted(revisions)),
         "data_sha256": first.data_sha256,
         "fingerprint": first.fingerprint,
         "size": size,
-        "metrics": _scores(pool),
+        "metrics": found[_MODEL],
         "interval": {
             "method": "expanded percentile bootstrap",
             "over": _unit(pool),
@@ -102,12 +120,15 @@ def summarise(
             "seed": 0,
         },
         "runs": [_run_record(run) for run in runs],
-        "by_size": {size_name(own): _scores(part) for own, part in pools.items()},
-        "trivial": {"majority": _scores(pool, _majority), "prior": _scores(pool, _prior)},
-        "per_fold": _per_fold(pool),
-        "per_class": _per_class(pool),
-        "per_speaker": _per_speaker(pool),
-        "confusion": pool.confusions().sum(axis=0).tolist(),
+        "by_size": {size_name(key): scores for key, scores in by_size.items()},
+        "trivial": {key[1]: found[key] for key in trivial},
+        "conditions": {key[1]: found[key] for key in conditions},
+        "per_fold": by_fold(pool),
+        "per_class": by_class(pool, sums) if is_classifier else {},
+        "per_name": by_name(pool),
+        "per_value": by_value(pool),
+        "per_speaker": by_speaker(pool, sums),
+        "confusion": sums.sum(axis=0).tolist() if is_classifier else [],
         "excluded": {"count": first.excluded.count, "reasons": dict(first.excluded.reasons)},
         "alignment": _mean_shares([run.metrics.alignment for run in pool.runs]),
         "seconds": sum(run.metrics.seconds for run in runs),
@@ -130,6 +151,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """Read ``summary.json`` of an experiment. Raises DataError if it is missing or damaged."""
     fix = f"run `sermm report {folder.name}`, after `sermm experiment {folder.name}`"
     summary = read_json_object(folder / FILE_NAME, fix=fix)
+    summary |= {key: value for key, value in _ADDED.items() if key not in summary}
     for key in KEYS:
         if key not in summary:
             raise DataError(folder / FILE_NAME, expected=f"a key {key}", got="none", fix=fix)
@@ -155,8 +177,10 @@ def _plain(value: Any) -> Any:
 def _check_agreement(runs: Sequence[Run]) -> None:
     first = runs[0]
     for run in runs[1:]:
-        for name in ("protocol", "leak", "classes", "data_sha256", "fingerprint", "excluded"):
+        for name in _OF_ALL_RUNS:
             expected, got = getattr(first.metrics, name), getattr(run.metrics, name)
+            if name == "conditions":
+                expected, got = list(expected), list(got)
             if got != expected:
                 raise DataError(
                     run.folder / "metrics.json",
@@ -167,47 +191,48 @@ def _check_agreement(runs: Sequence[Run]) -> None:
                 )
 
 
-def _majority(run: Run) -> FloatArray:
-    counts = [run.metrics.train_counts[name] for name in run.predictions.classes]
-    return np.tile(np.eye(len(counts))[int(np.argmax(counts))], (len(run.predictions.ids), 1))
+_OF_ALL_RUNS = (
+    *("protocol", "leak", "kind", "family", "classes", "data_sha256", "fingerprint", "excluded"),
+    "conditions",
+)
 
 
-def _prior(run: Run) -> FloatArray:
-    counts = np.array([run.metrics.train_counts[name] for name in run.predictions.classes])
-    return np.tile(counts / counts.sum(), (len(run.predictions.ids), 1))
-
-
-def _run_scores(run: Run, outcome: Outcome) -> dict[str, float]:
-    said = run.predictions
-    everyone = ["all"] * len(said.ids)
-    return class_metrics(
-        cluster_confusions(said.labels, outcome(run), everyone, len(said.classes))[0]
+def _scores(pool: Pool, outcomes: Mapping[Which, Outcome]) -> dict[Which, dict[str, Any]]:
+    """Scores by metric of each outcome, all on the same bootstrap draws."""
+    metrics = pool.scoring.metrics
+    sums = np.stack([pool.sums(outcome) for outcome in outcomes.values()], axis=1)  # (S, K, ...)
+    axis = 1 - sums.ndim
+    intervals = cluster_bootstraps(
+        sums,
+        {
+            (which, name): _of_outcome(info.function, index, axis)
+            for index, which in enumerate(outcomes)
+            for name, info in metrics.items()
+        },
     )
-
-
-def _sd(values: Sequence[float]) -> float | None:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def _ends(interval: Interval) -> list[float] | None:
-    return None if math.isnan(interval.low) else [interval.low, interval.high]
-
-
-def _scores(pool: Pool, outcome: Outcome = model_outcome) -> dict[str, dict[str, Any]]:
-    by_run = [_run_scores(run, outcome) for run in pool.runs]
-    by_seed = [class_metrics(part.confusions(outcome).sum(axis=0)) for part in _whole_seeds(pool)]
-    confusions = pool.confusions(outcome)
-    scores = {}
-    for name, info in CLASS_METRICS.items():
-        interval = cluster_bootstrap(confusions, info.function)
-        scores[name] = {
-            "mean": float(np.mean([run[name] for run in by_run])),
-            "sd": _sd([run[name] for run in by_run]),
-            "sd_seeds": _sd([seed[name] for seed in by_seed]),
-            "ci95": _ends(interval),
-            "pooled": interval.estimate,
+    seeds = _whole_seeds(pool)
+    found = {}
+    for which, outcome in outcomes.items():
+        by_run = [run_scores(run, outcome) for run in pool.runs]
+        by_seed = [pool.scoring.scores(part.sums(outcome).sum(axis=0)) for part in seeds]
+        found[which] = {
+            name: {
+                "mean": float(np.mean([run[name] for run in by_run])),
+                "sd": sd([run[name] for run in by_run]),
+                "sd_seeds": sd([seed[name] for seed in by_seed]),
+                "ci95": ends(intervals[which, name]),
+                "pooled": intervals[which, name].estimate,
+            }
+            for name in metrics
         }
-    return scores
+    return found
+
+
+def _of_outcome(function: Metric, index: int, axis: int) -> Metric:
+    def score(sums: FloatArray) -> FloatArray:
+        return function(np.take(sums, index, axis=axis))
+
+    return score
 
 
 def _whole_seeds(pool: Pool) -> list[Pool]:
@@ -216,61 +241,6 @@ def _whole_seeds(pool: Pool) -> list[Pool]:
     seeds = sorted({run.key.seed for run in pool.runs})
     parts = [[run for run in pool.runs if run.key.seed == seed] for seed in seeds]
     return [pool_runs(part) for part in parts if len(part) == len(folds)]
-
-
-def _per_fold(pool: Pool) -> list[dict[str, Any]]:
-    folds = []
-    for fold in sorted({run.key.fold for run in pool.runs}):
-        own = [run for run in pool.runs if run.key.fold == fold]
-        scores = [_run_scores(run, model_outcome) for run in own]
-        folds.append(
-            {
-                "fold": fold,
-                "speakers": sorted(set(own[0].predictions.speakers) - {""}),
-                "num_test": len(own[0].predictions.ids),
-                "num_runs": len(own),
-                "metrics": {
-                    name: {
-                        "mean": float(np.mean([score[name] for score in scores])),
-                        "sd": _sd([score[name] for score in scores]),
-                    }
-                    for name in CLASS_METRICS
-                },
-            }
-        )
-    return folds
-
-
-def _per_class(pool: Pool) -> dict[str, dict[str, Any]]:
-    confusions = pool.confusions()
-    table = {}
-    for index, (name, scores) in enumerate(
-        zip(pool.classes, per_class(confusions.sum(axis=0)), strict=True)
-    ):
-
-        def recall(matrices: Any, index: int = index) -> FloatArray:
-            return recalls(matrices)[..., index]
-
-        # speakers without this class say nothing of its recall
-        speaking = confusions[confusions.sum(axis=-1)[:, index] > 0]
-        interval = cluster_bootstrap(speaking, recall) if len(speaking) else None
-        table[name] = {
-            "recall": scores.recall,
-            "recall_ci95": _ends(interval) if interval else None,
-            "precision": scores.precision,
-            "f1": scores.f1,
-            "support": scores.support,
-        }
-    return table
-
-
-def _per_speaker(pool: Pool) -> dict[str, dict[str, Any]]:
-    named = set(pool.speakers.values()) - {""}
-    return {
-        cluster: {**class_metrics(matrix), "num_test": round(float(matrix.sum()))}
-        for cluster, matrix in zip(pool.clusters(), pool.confusions(), strict=True)
-        if cluster in named
-    }
 
 
 def _unit(pool: Pool) -> str:
@@ -286,7 +256,7 @@ def _run_record(run: Run) -> dict[str, Any]:
         "fold": metrics.fold,
         "seed": metrics.seed,
         "size": metrics.size,
-        "metrics": _run_scores(run, model_outcome),
+        "metrics": run_scores(run),
         "num_train": metrics.num_train,
         "num_val": metrics.num_val,
         "num_test": metrics.num_test,

@@ -14,8 +14,8 @@ from typing import IO, Any
 import numpy as np
 
 from data_modules.atomic import write_atomically
-from sermm.metrics import CLASS_METRICS
-from sermm.report import tables
+from sermm.pool import pool_runs
+from sermm.report import cells, tables
 from sermm.report.alignment import FILE_NAME as ALIGNMENT_FILE
 from sermm.report.alignment import AlignmentExample, read_alignment_example
 from sermm.report.alignment_plot import alignment_picture
@@ -25,10 +25,13 @@ from sermm.report.plots import (
     sizes_picture,
     speakers_picture,
 )
+from sermm.report.rating_plot import RatingPanel, ratings_picture
+from sermm.report.table_file import write_table
 from sermm.report.terminal import alignment_text
-from sermm.results import read_config_text, read_environment, read_history
+from sermm.results import read_config_text, read_environment, read_history, read_run
 from sermm.run_metrics import RunKey, size_name
 from sermm.summary import read_summary
+from sermm.trivial import TRIVIAL
 
 FILE_NAME = "report.html"
 TABLE_NAME = "table.csv"
@@ -47,7 +50,7 @@ def write_report(folder: Path) -> Path:
         DataError: There is no summary, or a run folder behind it is damaged.
     """
     summary = read_summary(folder)
-    tables.write_table(folder / TABLE_NAME, summary)
+    write_table(folder / TABLE_NAME, summary)
     page = _render(_context(folder, summary))
 
     def write(stream: IO[str]) -> None:
@@ -77,40 +80,59 @@ def _context(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
         for run in tables.headline_runs(summary)
     ]
     environment = read_environment(headline[0])
+    scoring = tables.scoring_of(summary)
+    shown = [
+        tables.scores_table(summary),
+        tables.folds_table(summary),
+        tables.speakers_table(summary),
+        tables.sizes_table(summary),
+        tables.runs_table(summary),
+        tables.conditions_table(summary),
+        tables.values_table(summary),
+        tables.spread_table(summary),
+    ]
+    if scoring.kind == "classes":
+        shown += [tables.classes_table(summary), tables.confusion_table(summary)]
+    chance, known = next(iter(TRIVIAL[scoring.kind].items()))
     return {
         "summary": summary,
-        "metrics": CLASS_METRICS,
-        "leak_mark": tables.LEAK_MARK,
-        "leak_advice": tables.LEAK_ADVICE,
-        "headline": summary["metrics"]["ua"],
-        "tables": {
-            table.name: table
-            for table in (
-                tables.scores_table(summary),
-                tables.folds_table(summary),
-                tables.classes_table(summary),
-                tables.speakers_table(summary),
-                tables.sizes_table(summary),
-                tables.confusion_table(summary),
-                tables.runs_table(summary),
-            )
-        },
+        "meanings": _meanings(summary),
+        "leak_mark": cells.LEAK_MARK,
+        "leak_advice": cells.LEAK_ADVICE,
+        "headline": summary["metrics"][scoring.headline],
+        "headline_info": scoring.metrics[scoring.headline],
+        "select_info": scoring.metrics[tables.selected_by(summary)],
+        "chance_title": known.title,
+        "chance": summary["trivial"][chance][scoring.headline],
+        "tables": {table.name: table for table in shown},
+        "names_tables": tables.names_tables(summary),
         "pictures": _pictures(headline, summary),
         "example": _example(headline),
-        "interval_text": tables.interval_text(summary),
-        "excluded_count": tables.plural(summary["excluded"]["count"], "utterance"),
+        "interval_text": cells.interval_text(summary),
+        "excluded_count": cells.plural(summary["excluded"]["count"], "utterance"),
         "alignment_text": alignment_text(summary),
-        "total_time": tables.duration(summary["seconds"]),
+        "total_time": cells.duration(summary["seconds"]),
         "environment": {name: _readable(value) for name, value in environment.items()},
         "config": read_config_text(headline[0]),
         "config_run": headline[0].name,
-        "number": tables.number,
+        "number": cells.number,
     }
+
+
+def _meanings(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What each score means, those of single names once."""
+    scoring = tables.scoring_of(summary)
+    noun = "label" if scoring.kind == "multilabel" else "rating"
+    meanings = {info.title: info.meaning for info in scoring.overall.values()}
+    of_one = {
+        f"{info.title} of a {noun}": info.meaning for info in scoring.metrics.values() if info.of
+    }
+    return meanings | of_one
 
 
 def _readable(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_readable(item)}" for key, item in value.items()) or tables.ABSENT
+        return ", ".join(f"{key} {_readable(item)}" for key, item in value.items()) or cells.ABSENT
     if isinstance(value, list):
         return ", ".join(_readable(item) for item in value) or "none"
     return value if isinstance(value, str) else json.dumps(value)
@@ -118,26 +140,43 @@ def _readable(value: Any) -> str:
 
 def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str]:
     leak = summary["leak"]
+    scoring = tables.scoring_of(summary)
+    info = scoring.metrics[scoring.headline]
     runs = tables.headline_runs(summary)
-    pictures = {
-        "confusion": confusion_picture(
-            np.array(summary["confusion"], dtype=np.float64), summary["classes"], leak
-        )
-    }
-    if len(summary["per_speaker"]) > 1:
+    pictures = {}
+    if scoring.kind == "classes":
+        confusion = np.array(summary["confusion"], dtype=np.float64)
+        pictures["confusion"] = confusion_picture(confusion, summary["classes"], leak)
+    if scoring.kind == "regression":
+        pictures["ratings"] = ratings_picture(_rating_panels(headline, summary), leak)
+    by_speaker = {name: row[scoring.headline] for name, row in summary["per_speaker"].items()}
+    pooled = summary["metrics"][scoring.headline]
+    known_scores = [score for score in by_speaker.values() if score is not None]
+    if len(known_scores) > 1 and pooled["pooled"] is not None:
+        chance, known = next(iter(TRIVIAL[scoring.kind].items()))
         pictures["speakers"] = speakers_picture(
-            {name: row["ua"] for name, row in summary["per_speaker"].items()},
-            summary["metrics"]["ua"]["pooled"],
-            summary["metrics"]["ua"]["ci95"],
-            summary["trivial"]["majority"]["ua"]["pooled"],
+            by_speaker,
+            pooled["pooled"],
+            pooled["ci95"],
+            (known.title, summary["trivial"][chance][scoring.headline]["pooled"]),
             leak,
+            score=info.title,
+            is_share=scoring.kind != "regression",
         )
+    unit = "" if scoring.kind == "regression" else " (share of 1)"
     histories = [
         (f"fold {run['fold']}, seed {run['seed']}", read_history(path), run["best_epoch"])
         for path, run in zip(headline, runs, strict=True)
     ]
     if any(len(history.epochs) for _, history, _ in histories):
-        pictures["learning"] = learning_picture(histories, leak)
+        select = tables.selected_by(summary)
+        pictures["learning"] = learning_picture(
+            histories,
+            leak,
+            column=f"val/{select}",
+            score=scoring.metrics[select].full_title,
+            loss="loss" if scoring.kind == "regression" else "loss (nats)",
+        )
     if len(summary["by_size"]) > 1:
         num_train = {
             size: float(
@@ -145,11 +184,31 @@ def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str
             )
             for size in summary["by_size"]
         }
-        pictures["sizes"] = sizes_picture(summary["by_size"], num_train, leak)
+        pictures["sizes"] = sizes_picture(
+            summary["by_size"],
+            num_train,
+            leak,
+            metric=scoring.headline,
+            score=f"{info.title}{unit}",
+        )
     example = _example(headline)
     if example is not None:
         pictures["alignment"] = alignment_picture(example)
     return pictures
+
+
+def _rating_panels(headline: list[Path], summary: Mapping[str, Any]) -> list[RatingPanel]:
+    """One for each rating, over all headline runs."""
+    pool = pool_runs([read_run(folder) for folder in headline])
+    weights = np.concatenate(pool.weights())
+    true = np.concatenate([run.predictions.references for run in pool.runs])
+    predicted = np.concatenate([run.predictions.outcomes for run in pool.runs])
+    panels = []
+    for index, name in enumerate(pool.scoring.names):
+        mae = summary["metrics"]["mae" if len(pool.scoring.names) == 1 else f"mae_{name}"]["pooled"]
+        title = f"{name}: MAE {cells.number(mae)}"
+        panels.append(RatingPanel(title, true[:, index], predicted[:, index], weights))
+    return panels
 
 
 def _example(headline: list[Path]) -> AlignmentExample | None:

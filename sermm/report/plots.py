@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sermm.metrics import FloatArray
+from sermm.report.cells import LEAK_MARK, count
 from sermm.report.svg import ACCENT, GRID, MUTED, SECOND, THIRD, draw_svg
-from sermm.report.tables import LEAK_MARK, count
 from sermm.results import History
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def _title(text: str, leak: str) -> str:
+def title_of(text: str, leak: str) -> str:
+    """The title of a picture of scores, marked where the protocol leaks."""
     return f"{text}  [{LEAK_MARK}]" if leak else text
 
 
@@ -75,7 +76,7 @@ def confusion_picture(confusion: FloatArray, classes: Sequence[str], leak: str) 
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("reference class")
-        axes.set_title(_title("utterances, and share of the row", leak))
+        axes.set_title(title_of("utterances, and share of the row", leak))
 
     recalls = ", ".join(
         f"{name} {100 * float(shares[k, k]):.0f} %" for k, name in enumerate(classes)
@@ -88,19 +89,25 @@ def speakers_picture(
     scores: Mapping[str, float | None],
     pooled: float,
     ends: Sequence[float] | None,
-    chance: float,
+    chance: tuple[str, float | None],
     leak: str,
+    *,
+    score: str,
+    is_share: bool,
 ) -> str:
-    """UA of each speaker beside the pooled score, its interval and the majority class.
+    """A score of each speaker beside the pooled score, its interval and a trivial predictor.
 
     Args:
-        scores: Speaker to UA.
-        pooled: UA of all test utterances.
+        scores: Speaker to score.
+        pooled: That of all test utterances.
         ends: Its interval, or None.
-        chance: UA of the most frequent class.
+        chance: Name and score of a trivial predictor.
         leak: What leaks; empty if nothing.
+        score: Title of the score.
+        is_share: Whether it lies between 0 and 1.
     """
     known = {name: value for name, value in scores.items() if value is not None}
+    chance_name, chance_score = chance
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -109,33 +116,45 @@ def speakers_picture(
                 ends[0], ends[1], color=ACCENT, alpha=0.15, linewidth=0, label="95 % interval"
             )
         axes.axvline(pooled, color=ACCENT, label="pooled")
-        axes.axvline(chance, color=MUTED, linestyle="--", label="most frequent class")
+        if chance_score is not None:
+            axes.axvline(chance_score, color=MUTED, linestyle="--", label=chance_name)
         places = np.arange(len(known))
         axes.plot(list(known.values()), places, "o", color=SECOND, markersize=6, label="speaker")
         axes.set_yticks(places, list(known))
-        axes.set(ylim=(len(known) - 0.5, -0.5), xlim=(0, 1))
+        axes.set(ylim=(len(known) - 0.5, -0.5), xlim=(0, 1 if is_share else None))
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        axes.set_xlabel("UA (share of 1)")
+        axes.set_xlabel(f"{score} (share of 1)" if is_share else score)
         axes.set_ylabel("test speaker")
-        axes.set_title(_title("UA by speaker", leak))
+        axes.set_title(title_of(f"{score} by speaker", leak))
         figure.legend(loc="outside lower center", ncols=4, fontsize=8)
 
     low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
     alternative = (
-        f"UA of {len(known)} test speakers, from {known[low]:.3f} ({low}) to {known[high]:.3f} "
-        f"({high}); pooled {pooled:.3f}."
+        f"{score} of {len(known)} test speakers, from {known[low]:.3f} ({low}) to "
+        f"{known[high]:.3f} ({high}); pooled {pooled:.3f}."
     )
     return draw_svg("speakers", alternative, (6.4, 1.6 + 0.24 * len(known)), draw)
 
 
-def learning_picture(runs: Sequence[tuple[str, History, int | None]], leak: str) -> str:
-    """Loss and validation UA over epochs, the chosen epoch of each run marked.
+def learning_picture(
+    runs: Sequence[tuple[str, History, int | None]],
+    leak: str,
+    *,
+    column: str,
+    score: str,
+    loss: str,
+) -> str:
+    """Loss and a validation score over epochs, the chosen epoch of each run marked.
 
     Args:
         runs: Name, history and chosen epoch of each.
         leak: What leaks; empty if nothing.
+        column: Of the score that chose.
+        score: Its title, with its unit.
+        loss: Title of the loss, with its unit.
     """
+    short = score.partition(" (")[0]
 
     def panel(axes: Axes, column: str, colour: str, style: str, label: str) -> None:
         for index, (_, history, best) in enumerate(runs):
@@ -167,12 +186,12 @@ def learning_picture(runs: Sequence[tuple[str, History, int | None]], leak: str)
         upper, lower = figure.subplots(2, 1, sharex=True)
         panel(upper, "train/loss", SECOND, "--", "training")
         panel(upper, "val/loss", ACCENT, "-", "validation")
-        panel(lower, "val/ua", ACCENT, "-", "validation")
-        upper.set_ylabel("loss (nats)")
-        lower.set_ylabel("UA (share of 1)")
+        panel(lower, column, ACCENT, "-", "validation")
+        upper.set_ylabel(loss)
+        lower.set_ylabel(score)
         lower.set_xlabel("epoch")
         upper.set_title("loss")
-        lower.set_title(_title("validation UA", leak))
+        lower.set_title(title_of(f"validation {short}", leak))
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in (upper, lower):
             axes.grid(axis="y")
@@ -182,26 +201,34 @@ def learning_picture(runs: Sequence[tuple[str, History, int | None]], leak: str)
         f"{name}: epoch {best}" for name, history, best in runs if best in history.epochs.tolist()
     ]
     alternative = (
-        "Training and validation loss in nats, and validation UA, over epochs. "
+        f"Training and validation {loss}, and validation {short}, over epochs. "
         f"Chosen epochs: {'; '.join(ends) or 'none'}."
     )
     return draw_svg("learning", alternative, (6.4, 4.6), draw)
 
 
 def sizes_picture(
-    by_size: Mapping[str, Mapping[str, Any]], num_train: Mapping[str, float], leak: str
+    by_size: Mapping[str, Mapping[str, Any]],
+    num_train: Mapping[str, float],
+    leak: str,
+    *,
+    metric: str,
+    score: str,
 ) -> str:
-    """Pooled UA with its interval against the number of training utterances.
+    """A pooled score with its interval against the number of training utterances.
 
     Args:
         by_size: Size to scores, as in ``summary.json``.
         num_train: Size to mean number of training utterances.
         leak: What leaks; empty if nothing.
+        metric: Which score.
+        score: Its title, with its unit.
     """
+    short = score.partition(" (")[0]
     names = sorted(by_size, key=num_train.__getitem__)
     places = np.array([num_train[name] for name in names])
-    values = np.array([by_size[name]["ua"]["pooled"] for name in names])
-    ends = [by_size[name]["ua"]["ci95"] for name in names]
+    values = np.array([by_size[name][metric]["pooled"] for name in names], dtype=np.float64)
+    ends = [by_size[name][metric]["ci95"] for name in names]
 
     def draw(figure: Figure) -> None:
         from matplotlib.ticker import NullFormatter, NullLocator
@@ -217,8 +244,8 @@ def sizes_picture(
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="y")
         axes.set_xlabel("training utterances (logarithmic)")
-        axes.set_ylabel("pooled UA (share of 1)")
-        axes.set_title(_title("UA by training size", leak))
+        axes.set_ylabel(f"pooled {score}")
+        axes.set_title(title_of(f"{short} by training size", leak))
 
     told = "; ".join(f"{n}: {v:.3f}" for n, v in zip(names, values.tolist(), strict=True))
-    return draw_svg("sizes", f"Pooled UA by training utterances. {told}.", (6.4, 3.2), draw)
+    return draw_svg("sizes", f"Pooled {short} by training utterances. {told}.", (6.4, 3.2), draw)

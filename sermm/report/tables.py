@@ -1,112 +1,33 @@
-"""The tables of a report as rows of text, drawn alike in the terminal and on the page.
-
-A cell that holds a score of the model is marked as such: where the protocol leaks, both renderers
-put the mark beside it.
-"""
+"""The tables of a report as rows of text, drawn alike in the terminal and on the page."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from data_modules.atomic import write_atomically
-from sermm.metrics import CLASS_METRICS
+from sermm.report.cells import (
+    ABSENT,
+    Cell,
+    Table,
+    count,
+    duration,
+    number,
+    percent,
+    plural,
+    with_interval,
+    with_spread,
+)
 from sermm.run_metrics import size_name
+from sermm.scoring import Scoring, find_scoring
+from sermm.trivial import TRIVIAL
 
-LEAK_MARK = "LEAK"
-LEAK_ADVICE = "Do not compare these numbers with those of an honest protocol."
-NO_BREAK = "\N{NO-BREAK SPACE}"
-ABSENT = "\N{EN DASH}"
-FEW_CLUSTERS = 5
-TRIVIAL_TITLES = {
-    "majority": "trivial: majority class",
-    "prior": "trivial: drawn by prior",
-}
+# scores of single names that the terminal has room for
+_MOST_OF_NAMES = 24
 
 
-@dataclass(frozen=True)
-class Cell:
-    """Text, and whether it is a score of the model on utterances it did not train on."""
-
-    text: str
-    is_score: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table whose first column names its rows.
-
-    Attributes:
-        name: Its anchor on the page.
-        caption: What it shows, in one sentence.
-        columns: Titles.
-        rows: One cell a column.
-        num_text_columns: How many columns, from the first, hold text; the others hold numbers.
-    """
-
-    name: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    num_text_columns: int = 1
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """``0.712``; a dash where there is none."""
-    return ABSENT if value is None else f"{value:.{digits}f}"
-
-
-def with_spread(mean: float | None, sd: float | None) -> str:
-    """``0.712 ± 0.021``, or the mean alone."""
-    return number(mean) if sd is None else f"{number(mean)} ±{NO_BREAK}{number(sd)}"
-
-
-def with_interval(value: float | None, ends: Sequence[float] | None) -> str:
-    """``0.712 (0.655–0.771)``, or the value alone."""
-    if ends is None:
-        return number(value)
-    return f"{number(value)} ({number(ends[0])}\N{EN DASH}{number(ends[1])})"
-
-
-def count(value: float) -> str:
-    """A number of utterances; with a decimal only where seeds that differ were averaged."""
-    return f"{round(value):,}" if abs(value - round(value)) < 1e-6 else f"{value:,.1f}"
-
-
-def percent(share: float) -> str:
-    """``97.0 %``."""
-    return f"{100 * share:.1f} %"
-
-
-def duration(seconds: float) -> str:
-    """``1 h 02 min``, ``3 min 20 s`` or ``12 s``."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
-
-
-def plural(number_of: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
-
-
-def interval_text(summary: Mapping[str, Any]) -> str:
-    """What the intervals are over, in one sentence."""
-    interval = summary["interval"]
-    if interval["count"] == 1:
-        return "No interval: all test utterances are of one speaker."
-    text = (
-        f"{100 * interval['level']:.0f} % intervals are over {interval['count']} {interval['over']}"
-    )
-    if interval["over"] != "speakers":
-        return f"{text}: not every speaker is known, so they are likely too narrow."
-    if interval["count"] < FEW_CLUSTERS:
-        return f"{text}: too few to trust them, they are likely too narrow."
-    return f"{text}."
+def scoring_of(summary: Mapping[str, Any]) -> Scoring:
+    """The scores that a summary is made of."""
+    return find_scoring(summary["kind"], summary["classes"], summary["family"])
 
 
 def headline_runs(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -114,42 +35,108 @@ def headline_runs(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [run for run in summary["runs"] if run["size"] == summary["size"]]
 
 
+def selected_by(summary: Mapping[str, Any]) -> str:
+    """The score that chose the epochs."""
+    return next(iter(summary["runs"][0]["val"]), scoring_of(summary).headline)
+
+
+def titles_of_names(scoring: Scoring, *, all_of_them: bool = True) -> list[str]:
+    """Titles of the scores of single names: all, or as many as the terminal has room for."""
+    titles = list(dict.fromkeys(info.title for info in scoring.metrics.values() if info.of))
+    if all_of_them or len(titles) * len(scoring.names) <= _MOST_OF_NAMES:
+        return titles
+    return titles[:1]
+
+
 def _scores(texts: Sequence[str], is_score: bool = True) -> tuple[Cell, ...]:
     return tuple(Cell(text, is_score) for text in texts)
 
 
-_TITLES = tuple(info.title for info in CLASS_METRICS.values())
+def _brief(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and titles of the scores for tables with many rows."""
+    scoring = scoring_of(summary)
+    return scoring.brief, tuple(scoring.metrics[name].full_title for name in scoring.brief)
+
+
+def _columns_of_scores(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Titles of what :func:`_row_of_scores` tells."""
+    runs = plural(len(headline_runs(summary)), "run")
+    trivial = (f"trivial: {known.title}" for known in TRIVIAL[scoring_of(summary).kind].values())
+    spread = ("sd over seeds, pooled",) if _has_seeds(summary) else ()
+    return ("pooled (95 % interval)", f"mean ± sd of {runs}", *spread, *trivial)
+
+
+def _row_of_scores(summary: Mapping[str, Any], name: str) -> tuple[Cell, ...]:
+    score = summary["metrics"][name]
+    texts = [with_interval(score["pooled"], score["ci95"]), with_spread(score["mean"], score["sd"])]
+    if _has_seeds(summary):
+        texts.append(number(score["sd_seeds"]))
+    trivial = [number(scores[name]["pooled"]) for scores in summary["trivial"].values()]
+    return (*_scores(texts), *_scores(trivial, is_score=False))
+
+
+def _has_seeds(summary: Mapping[str, Any]) -> bool:
+    return any(score["sd_seeds"] is not None for score in summary["metrics"].values())
 
 
 def scores_table(summary: Mapping[str, Any]) -> Table:
-    """Mean over runs, pooled with interval, and the trivial predictors."""
-    metrics = [summary["metrics"][name] for name in CLASS_METRICS]
-    runs = plural(len(headline_runs(summary)), "run")
-    rows = [
-        (
-            Cell("pooled (95 % interval)"),
-            *_scores([with_interval(m["pooled"], m["ci95"]) for m in metrics]),
-        ),
-        (
-            Cell(f"mean ± sd of {runs}"),
-            *_scores([with_spread(m["mean"], m["sd"]) for m in metrics]),
-        ),
+    """Pooled with interval, mean over runs, and the trivial predictors."""
+    rows = tuple(
+        (Cell(info.title), *_row_of_scores(summary, name))
+        for name, info in scoring_of(summary).overall.items()
+    )
+    columns = ("", *_columns_of_scores(summary))
+    return Table("scores", "Test scores and what chance alone gives.", columns, rows)
+
+
+def names_tables(summary: Mapping[str, Any], *, all_of_them: bool = True) -> list[Table]:
+    """The scores of single ratings or labels, a table a score."""
+    scoring = scoring_of(summary)
+    noun = "label" if scoring.kind == "multilabel" else "rating"
+    return [
+        _names_table(summary, title, noun)
+        for title in titles_of_names(scoring, all_of_them=all_of_them)
     ]
-    if metrics[0]["sd_seeds"] is not None:
-        rows.append(
-            (
-                Cell("sd over seeds, pooled"),
-                *_scores([number(m["sd_seeds"]) for m in metrics]),
-            )
+
+
+def _names_table(summary: Mapping[str, Any], title: str, noun: str) -> Table:
+    metrics = [(k, i) for k, i in scoring_of(summary).metrics.items() if i.of and i.title == title]
+    # of a label it matters how often it is there; what ratings are like has a table of its own
+    often = ("true", "predicted") if noun == "label" else ()
+    rows = tuple(
+        (
+            Cell(info.of),
+            *(Cell(count(summary["per_name"][info.of][key])) for key in often),
+            *_row_of_scores(summary, name),
         )
-    for name, title in TRIVIAL_TITLES.items():
-        trivial = [summary["trivial"][name][metric]["pooled"] for metric in CLASS_METRICS]
-        rows.append((Cell(title), *_scores([number(value) for value in trivial], is_score=False)))
-    return Table("scores", "Test scores and what chance alone gives.", ("", *_TITLES), tuple(rows))
+        for name, info in metrics
+    )
+    return Table(
+        f"names-{metrics[0][0].partition('_')[0]}",
+        f"{title} of each {noun}: {metrics[0][1].meaning}.",
+        (noun, *often, *_columns_of_scores(summary)),
+        rows,
+    )
+
+
+def spread_table(summary: Mapping[str, Any]) -> Table:
+    """Whether predictions of ratings lie where the ratings lie."""
+    rows = tuple(
+        (
+            Cell(name),
+            Cell(with_spread(row["true_mean"], row["true_sd"])),
+            *_scores([with_spread(row["predicted_mean"], row["predicted_sd"])]),
+        )
+        for name, row in summary["per_name"].items()
+        if summary["kind"] == "regression"
+    )
+    caption = "Mean ± sd of each rating and of what was predicted."
+    return Table("spread", caption, ("rating", "true", "predicted"), rows)
 
 
 def folds_table(summary: Mapping[str, Any]) -> Table:
     """Scores of each fold, mean over its runs."""
+    names, titles = _brief(summary)
     rows = tuple(
         (
             Cell(str(fold["fold"])),
@@ -158,7 +145,7 @@ def folds_table(summary: Mapping[str, Any]) -> Table:
             *_scores(
                 [
                     with_spread(fold["metrics"][name]["mean"], fold["metrics"][name]["sd"])
-                    for name in CLASS_METRICS
+                    for name in names
                 ]
             ),
         )
@@ -166,13 +153,28 @@ def folds_table(summary: Mapping[str, Any]) -> Table:
     )
     several = any(fold["num_runs"] > 1 for fold in summary["per_fold"])
     caption = f"Test part of each fold{', mean ± sd over seeds' if several else ''}."
-    columns = ("fold", "test speakers", "utterances", *_TITLES)
+    columns = ("fold", "test speakers", "utterances", *titles)
     return Table("folds", caption, columns, rows, num_text_columns=2)
 
 
 def _names(names: Sequence[str], limit: int = 4) -> str:
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or ABSENT
+
+
+def conditions_table(summary: Mapping[str, Any]) -> Table:
+    """Pooled scores of the same models where a modality is missing."""
+    names, titles = _brief(summary)
+    parts = {"all there": summary["metrics"], **summary["conditions"]}
+    rows = tuple(
+        (
+            Cell(condition.replace("-", " ")),
+            *_scores([with_interval(scores[n]["pooled"], scores[n]["ci95"]) for n in names]),
+        )
+        for condition, scores in parts.items()
+    )
+    caption = "The same models with a modality missing at test time."
+    return Table("conditions", caption, ("modalities", *titles), rows)
 
 
 def classes_table(summary: Mapping[str, Any]) -> Table:
@@ -195,29 +197,56 @@ def classes_table(summary: Mapping[str, Any]) -> Table:
     return Table("classes", "Each class, over all test utterances.", columns, rows)
 
 
+def values_table(summary: Mapping[str, Any]) -> Table:
+    """Error of ratings by their true value."""
+    rows = tuple(
+        (
+            Cell(name),
+            Cell(value_text(row["low"], row["high"])),
+            Cell(count(row["count"])),
+            *_scores([number(row["mae"]), f"{row['bias']:+.3f}"]),
+        )
+        for name, table in summary["per_value"].items()
+        for row in table
+    )
+    caption = "Error by true value; bias is the mean of prediction less truth."
+    columns = ("rating", "true value", "utterances", "MAE", "bias")
+    return Table("errors", caption, columns, rows, num_text_columns=2)
+
+
+def value_text(low: float, high: float) -> str:
+    """A step of a rating: the whole number in its middle, or both of its ends."""
+    middle = (low + high) / 2
+    if high - low == 1 and middle == round(middle):
+        return f"{middle:g}"
+    return f"{low:.3g} to {high:.3g}"
+
+
 def speakers_table(summary: Mapping[str, Any]) -> Table:
     """Scores of each test speaker, pooled over seeds."""
+    names, titles = _brief(summary)
     rows = tuple(
         (
             Cell(name),
             Cell(count(row["num_test"])),
-            *_scores([number(row[metric]) for metric in CLASS_METRICS]),
+            *_scores([number(row[metric]) for metric in names]),
         )
         for name, row in summary["per_speaker"].items()
     )
-    return Table("speakers", "Each test speaker.", ("speaker", "utterances", *_TITLES), rows)
+    return Table("speakers", "Each test speaker.", ("speaker", "utterances", *titles), rows)
 
 
 def sizes_table(summary: Mapping[str, Any]) -> Table:
     """Pooled scores for each training size."""
+    names, titles = _brief(summary)
     rows = tuple(
         (
             Cell(size),
-            *_scores([with_interval(m[name]["pooled"], m[name]["ci95"]) for name in CLASS_METRICS]),
+            *_scores([with_interval(scores[n]["pooled"], scores[n]["ci95"]) for n in names]),
         )
-        for size, m in summary["by_size"].items()
+        for size, scores in summary["by_size"].items()
     )
-    columns = ("training utterances", *_TITLES)
+    columns = ("training utterances", *titles)
     return Table("sizes", "Pooled scores by size of the training part.", columns, rows)
 
 
@@ -238,6 +267,8 @@ def confusion_table(summary: Mapping[str, Any]) -> Table:
 
 def runs_table(summary: Mapping[str, Any]) -> Table:
     """Every finished run."""
+    names, titles = _brief(summary)
+    select = selected_by(summary)
     rows = tuple(
         (
             Cell(str(run["fold"])),
@@ -245,59 +276,12 @@ def runs_table(summary: Mapping[str, Any]) -> Table:
             Cell(size_name(run["size"])),
             Cell(f"{run['num_train']:,} / {run['num_val']:,} / {run['num_test']:,}"),
             Cell(ABSENT if run["best_epoch"] is None else str(run["best_epoch"])),
-            *_scores([number(run["val"].get("ua"))]),
-            *_scores([number(run["metrics"][name]) for name in CLASS_METRICS]),
+            *_scores([number(run["val"].get(select))]),
+            *_scores([number(run["metrics"][name]) for name in names]),
             Cell(duration(run["seconds"])),
         )
         for run in summary["runs"]
     )
-    columns = ("fold", "seed", "size", "train / validation / test", "chosen epoch", "validation UA")
-    return Table("runs", "Every finished run.", (*columns, *_TITLES, "time"), rows)
-
-
-def _tidy_rows(summary: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """(scope, name, size, metric, value, sd, low, high) of every number."""
-    for size, scores in summary["by_size"].items():
-        for metric, score in scores.items():
-            low, high = score["ci95"] or (None, None)
-            yield "pooled", "", size, metric, score["pooled"], None, low, high
-            yield "mean", "", size, metric, score["mean"], score["sd"], None, None
-    size = size_name(summary["size"])
-    for name, scores in summary["trivial"].items():
-        for metric, score in scores.items():
-            low, high = score["ci95"] or (None, None)
-            yield "trivial", name, size, metric, score["pooled"], None, low, high
-    for fold in summary["per_fold"]:
-        for metric, score in fold["metrics"].items():
-            yield "fold", fold["fold"], size, metric, score["mean"], score["sd"], None, None
-    for name, row in summary["per_class"].items():
-        low, high = row["recall_ci95"] or (None, None)
-        yield "class", name, size, "recall", row["recall"], None, low, high
-        for metric in ("precision", "f1", "support"):
-            yield "class", name, size, metric, row[metric], None, None, None
-    for name, row in summary["per_speaker"].items():
-        for metric in (*CLASS_METRICS, "num_test"):
-            yield "speaker", name, size, metric, row[metric], None, None, None
-    for run in summary["runs"]:
-        name = f"fold={run['fold']},seed={run['seed']}"
-        for metric in CLASS_METRICS:
-            value = run["metrics"][metric]
-            yield "run", name, size_name(run["size"]), metric, value, None, None, None
-
-
-def write_table(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write every number of a summary as one row of a CSV file, whole or not at all."""
-
-    def write(stream: IO[str]) -> None:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(
-            [
-                *("experiment", "protocol", "leak", "complete", "scope", "name", "size"),
-                *("metric", "value", "sd", "ci95_low", "ci95_high"),
-            ]
-        )
-        fixed = [summary[key] for key in ("experiment", "protocol", "leak", "complete")]
-        for row in _tidy_rows(summary):
-            writer.writerow([*fixed, *row])
-
-    write_atomically(path, write)
+    validation = f"validation {scoring_of(summary).metrics[select].full_title}"
+    columns = ("fold", "seed", "size", "train / validation / test", "chosen epoch", validation)
+    return Table("runs", "Every finished run.", (*columns, *titles, "time"), rows)

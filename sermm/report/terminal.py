@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,19 +10,25 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sermm.report.tables import (
+from sermm.report.cells import (
     LEAK_ADVICE,
     LEAK_MARK,
     Cell,
     Table,
-    classes_table,
-    folds_table,
     interval_text,
     percent,
     plural,
+)
+from sermm.report.tables import (
+    classes_table,
+    conditions_table,
+    folds_table,
+    names_tables,
     scores_table,
     sizes_table,
 )
+
+_LEAST_TITLE = 10
 
 
 def leak_text(leak: str) -> Text:
@@ -32,11 +39,15 @@ def leak_text(leak: str) -> Text:
 def draw(table: Table, leak: str) -> RichTable:
     """A table for the terminal, with the leak mark beside every score."""
     drawn = RichTable(title=Text(table.caption), title_justify="left", title_style="italic")
+    rows = [[_text(cell, leak) for cell in row] for row in table.rows]
     for index, title in enumerate(table.columns):
         is_text = index < table.num_text_columns
-        drawn.add_column(Text(title), justify="left" if is_text else "right", overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(_text(cell, leak) for cell in row))
+        # a title gives way before the numbers under it would
+        room = max([_LEAST_TITLE, *(row[index].cell_len for row in rows)])
+        lines = textwrap.fill(title, room, break_long_words=False)
+        drawn.add_column(Text(lines), justify="left" if is_text else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
     return drawn
 
 
@@ -69,7 +80,13 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
     if summary["other_runs"]:
         text = f"Note: not counted, since outside the plan: {_some(summary['other_runs'])}"
         console.print(Text(text, style="yellow"))
-    tables = [scores_table(summary), folds_table(summary), classes_table(summary)]
+    tables = [scores_table(summary)]
+    if summary["conditions"]:
+        tables.append(conditions_table(summary))
+    tables.append(folds_table(summary))
+    if summary["per_class"]:
+        tables.append(classes_table(summary))
+    tables.extend(names_tables(summary, all_of_them=False))
     if len(summary["by_size"]) > 1:
         tables.append(sizes_table(summary))
     for table in tables:

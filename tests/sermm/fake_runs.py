@@ -13,11 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from sermm.metrics import FloatArray, class_metrics, confusion_matrix
-from sermm.predictions import write_predictions
+from data_modules.labels import Family, Kind
+from sermm.metrics import FloatArray
+from sermm.predictions import predictions_file, write_predictions
 from sermm.run_metrics import Excluded, RunKey, RunMetrics, write_run_metrics
+from sermm.scoring import find_scoring
 
 CLASSES = ("neutral", "happy", "angry", "sad")
+KINDS: dict[Family, Kind] = {
+    "classes": "classes",
+    "sentiment": "regression",
+    "intensity": "regression",
+    "rating": "regression",
+    "multilabel": "multilabel",
+}
+RANGES = {"sentiment": (-3.0, 3.0), "intensity": (0.0, 3.0), "rating": (1.0, 7.0)}
 REASONS = {"label xxx: the raters did not agree": 5, "no audio file": 2}
 
 
@@ -29,6 +39,8 @@ class FakeExperiment:
         folder: ``runs/NAME``.
         skill: How far the right class stands out; 0 is chance, 4 nearly perfect.
         num_spoken: How many of the classes, from the first, occur at all.
+        family: Of the scores; ``classes`` then names ratings or labels.
+        conditions: What the model also had to do without.
     """
 
     folder: Path
@@ -45,6 +57,13 @@ class FakeExperiment:
     notes: tuple[str, ...] = ()
     epochs: int = 12
     num_spoken: int = 4
+    family: Family = "classes"
+    conditions: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """Of the targets."""
+        return KINDS[self.family]
 
     @property
     def keys(self) -> list[RunKey]:
@@ -71,54 +90,77 @@ class FakeExperiment:
             for _ in range(self.utterances_per_speaker)
         ]
         ids = [f"{speaker}_{k:03d}" for k, speaker in enumerate(speakers)]
+        return ids, speakers, self._references(generator, len(ids))
+
+    def _references(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        if self.kind == "multilabel":
+            often = 0.15 + 0.5 / (1 + np.arange(len(self.classes)))
+            return (generator.random((count, len(self.classes))) < often).astype(np.int64)
+        if self.kind == "regression":
+            low, high = RANGES[self.family]
+            values = generator.uniform(low - 1, high + 1, (count, len(self.classes)))
+            # thirds, as means of three raters are; many at the ends, and some zeros
+            return (np.round(np.clip(values, low, high) * 3) / 3).astype(np.float32)
         # the second class is twice as frequent as the others
         weights = np.array([1.0, 2.0] + [1.0] * (self.num_spoken - 2))
-        labels = generator.choice(self.num_spoken, len(ids), p=weights / weights.sum())
-        return ids, speakers, labels
+        return generator.choice(self.num_spoken, count, p=weights / weights.sum())
+
+    def _predict(
+        self, generator: np.random.Generator, references: np.ndarray, ease: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Outcomes and probabilities of a model with a skill."""
+        shape = (len(references), len(self.classes))
+        noise = generator.normal(size=shape)
+        if self.kind == "regression":
+            gain = (self.skill * ease / (1 + self.skill * ease))[:, None]
+            return (gain * references + noise / (1 + self.skill)).astype(np.float32), None
+        if self.kind == "multilabel":
+            logits = noise + self.skill * ease[:, None] * (2 * references - 1)
+            shares = (1 / (1 + np.exp(-logits))).astype(np.float32)
+            return (shares >= 0.5).astype(np.int64), shares
+        noise[np.arange(len(references)), references] += self.skill * ease
+        shares = np.exp(noise) / np.exp(noise).sum(axis=1, keepdims=True)
+        shares = shares.astype(np.float32)
+        return shares.argmax(axis=1), shares
 
     def write_run(self, key: RunKey) -> Path:
         """Write one run folder."""
         folder = self.folder / key.folder_name
-        ids, speakers, labels = self.test_part(key.fold)
+        ids, speakers, references = self.test_part(key.fold)
         generator = np.random.default_rng([self.corpus_seed, key.fold, key.seed, key.size or 0])
-        logits = generator.normal(size=(len(ids), len(self.classes)))
         ease = np.random.default_rng([self.corpus_seed, 99]).normal(1, 0.3, 200)
         spoken_by = np.array([int(speaker[3:]) for speaker in speakers])
-        logits[np.arange(len(ids)), labels] += self.skill * ease[spoken_by]
-        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        probabilities = probabilities.astype(np.float32)
-        predicted = probabilities.argmax(axis=1)
-        write_predictions(
-            folder / "predictions.csv",
-            ids,
-            speakers,
-            labels,
-            predicted,
-            probabilities,
-            self.classes,
-        )
-        self._write_history(folder, generator)
+        scoring = find_scoring(self.kind, self.classes, self.family)
+        scores = {}
+        for number, condition in enumerate(("", *self.conditions)):
+            helped = ease[spoken_by] / (1 + number)
+            outcomes, shares = self._predict(generator, references, helped)
+            file = folder / predictions_file(condition)
+            write_predictions(file, ids, speakers, references, outcomes, shares, scoring)
+            added = scoring.contributions(references, outcomes)
+            scores[condition] = scoring.scores(added.sum(axis=0))
+        self._write_history(folder, generator, scoring.brief)
         folder.joinpath("config.yaml").write_text(
             f"name: {self.folder.name}\nfold: {key.fold}\nseed: {key.seed}\n"
             f"size: {'null' if key.size is None else key.size}\n"
             'data:\n  corpus: demo\nmodel:\n  task: fusion  # <b>& "quotes"\n'
         )
         folder.joinpath("environment.json").write_text(json.dumps(ENVIRONMENT))
-        counts = self._train_counts(key)
+        train = self._training_part(key)
         write_run_metrics(
             folder / "metrics.json",
             RunMetrics(
                 fold=key.fold,
                 seed=key.seed,
                 size=key.size,
-                metrics=class_metrics(confusion_matrix(labels, predicted, len(self.classes))),
-                num_train=sum(counts.values()),
+                metrics=scores.pop(""),
+                num_train=len(train),
                 num_val=60,
                 num_test=len(ids),
                 seconds=12.5 + key.fold,
                 best_epoch=int(self.epochs * 0.6),
-                val={"ua": 0.6 + 0.01 * key.seed + 0.001 * key.fold},
-                train_counts=counts,
+                val={scoring.headline: 0.6 + 0.01 * key.seed + 0.001 * key.fold},
+                train_counts=self._counts(train),
                 classes=self.classes,
                 protocol=self.protocol,
                 leak=self.leak,
@@ -127,25 +169,45 @@ class FakeExperiment:
                 data_sha256="0123456789abcdef" * 4,
                 fingerprint="fedcba9876543210",
                 notes=self.notes,
+                kind=self.kind,
+                family=self.family,
+                train_means=self._means(train),
+                conditions=scores,
             ),
         )
         return folder
 
-    def _train_counts(self, key: RunKey) -> dict[str, int]:
+    def _training_part(self, key: RunKey) -> np.ndarray:
         others = [fold for fold in range(self.folds) if fold != key.fold] or [key.fold + 1]
-        labels = np.concatenate([self.test_part(fold)[2] for fold in others])[: key.size]
-        counts = Counter(labels.tolist())
+        return np.concatenate([self.test_part(fold)[2] for fold in others])[: key.size]
+
+    def _counts(self, train: np.ndarray) -> dict[str, int]:
+        if self.kind == "regression":
+            return {}
+        counts = Counter(train.tolist()) if self.kind == "classes" else train.sum(axis=0).tolist()
         return {name: counts[k] for k, name in enumerate(self.classes)}
 
-    def _write_history(self, folder: Path, generator: np.random.Generator) -> None:
+    def _means(self, train: np.ndarray) -> dict[str, float]:
+        if self.kind != "regression":
+            return {}
+        return dict(zip(self.classes, train.astype(float).mean(axis=0).tolist(), strict=True))
+
+    def _write_history(
+        self, folder: Path, generator: np.random.Generator, scores: tuple[str, ...]
+    ) -> None:
         epochs = np.arange(self.epochs)
-        noise: FloatArray = generator.normal(0, 0.02, (4, self.epochs))
-        train = 1.4 * np.exp(-epochs / 4) + noise[0]
-        val = 0.7 + 0.7 * np.exp(-epochs / 3) + 0.02 * epochs + noise[1]
-        ua = 0.25 + 0.4 * (1 - np.exp(-epochs / 3)) + noise[2]
-        lines = ["epoch,train/loss,val/loss,val/ua,val/wa,lr"]
+        noise: FloatArray = generator.normal(0, 0.02, (2 + len(scores), self.epochs))
+        columns = {
+            "train/loss": 1.4 * np.exp(-epochs / 4) + noise[0],
+            "val/loss": 0.7 + 0.7 * np.exp(-epochs / 3) + 0.02 * epochs + noise[1],
+            **{
+                f"val/{name}": 0.25 + 0.4 * (1 - np.exp(-epochs / 3)) + noise[2 + k]
+                for k, name in enumerate(scores)
+            },
+        }
+        lines = [",".join(["epoch", *columns, "lr"])]
         lines += [
-            f"{e},{train[e]:.6f},{val[e]:.6f},{ua[e]:.6f},{ua[e] + noise[3, e]:.6f},0.001"
+            ",".join([str(e), *(f"{values[e]:.6f}" for values in columns.values()), "0.001"])
             for e in epochs
         ]
         folder.joinpath("history.csv").write_text("\n".join(lines) + "\n")

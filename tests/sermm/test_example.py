@@ -40,7 +40,7 @@ def test_words_and_their_pieces(place: Workplace) -> None:
     shown = read_alignment_example(folder / FILE_NAME)
     found = read_predictions(folder / "predictions.csv")
     number = found.ids.index(shown.utterance_id)
-    assert shown.label == shown.predicted == found.classes[found.labels[number]]
+    assert shown.label == shown.predicted == found.names[found.references[number]]
     assert 0.2 < shown.duration_s < 0.4
     said = [word.text for word in shown.words]
     assert len(said) > 2
@@ -86,11 +86,11 @@ def test_text_alone_has_nothing_to_show(place: Workplace) -> None:
 
 
 def all_right(found: Predictions) -> Predictions:
-    return replace(found, predicted=found.labels)
+    return replace(found, outcomes=found.references)
 
 
 def all_wrong(found: Predictions) -> Predictions:
-    return replace(found, predicted=(found.labels + 1) % len(found.classes))
+    return replace(found, outcomes=(found.references + 1) % len(found.names))
 
 
 def test_it_is_a_recognised_one_of_about_four_seconds(place: Workplace) -> None:
@@ -105,13 +105,55 @@ def test_it_is_a_recognised_one_of_about_four_seconds(place: Workplace) -> None:
     assert durations[longest.utterance_id] == max(durations.values())
 
     def without_it(one: Predictions) -> Predictions:
-        predicted = one.labels.copy()
-        predicted[one.ids.index(longest.utterance_id)] += 1
-        return replace(one, predicted=predicted % len(one.classes))
+        outcomes = one.references.copy()
+        outcomes[one.ids.index(longest.utterance_id)] += 1
+        return replace(one, outcomes=outcomes % len(one.names))
 
     other = redo(folder, without_it)
     assert other is not None
     assert other.utterance_id != longest.utterance_id
+
+
+def test_ratings_and_labels_are_shown_where_they_are_near_the_truth(place: Workplace) -> None:
+    """The same run as if it had predicted other targets: of ratings the better half will do."""
+    folder = place.fit("linear", "optim.epochs=1")
+    ids = read_predictions(folder / "predictions.csv").ids
+
+    def rated(one: Predictions) -> Predictions:
+        true = np.linspace(-1, 1, len(one.ids))[:, None]
+        far = np.arange(len(one.ids))[:, None] % 2
+        return replace(
+            one, kind="regression", names=("mood",), references=true, outcomes=true + far
+        )
+
+    shown = redo(folder, rated)
+    assert shown is not None
+    number = ids.index(shown.utterance_id)
+    assert number % 2 == 0
+    value = np.linspace(-1, 1, len(ids))[number]
+    assert shown.label == shown.predicted == f"mood {value:.2f}"
+
+    def labelled(one: Predictions) -> Predictions:
+        true = np.zeros((len(one.ids), 3), dtype=np.int64)
+        true[:, 1:] = 1
+        said = true.copy()
+        said[ids.index(shown.utterance_id), 0] = 1
+        return replace(
+            one, kind="multilabel", names=("joy", "fear", "awe"), references=true, outcomes=said
+        )
+
+    other = redo(folder, labelled)
+    assert other is not None
+    assert other.utterance_id != shown.utterance_id
+    assert other.label == other.predicted == "fear, awe"
+
+    def silent(one: Predictions) -> Predictions:
+        nothing = np.zeros((len(one.ids), 1), dtype=np.int64)
+        return replace(one, kind="multilabel", names=("joy",), references=nothing, outcomes=nothing)
+
+    third = redo(folder, silent)
+    assert third is not None
+    assert third.label == "no label"
 
 
 def test_it_changes_nothing_in_the_model(place: Workplace) -> None:

@@ -17,6 +17,7 @@ def test_hand_calculation() -> None:
     assert metrics.wa(HAND) == pytest.approx(4 / 6)
     # F1: 2*3/(4+4), then 0 for the class that is only predicted, then 2*1/(2+1)
     assert metrics.macro_f1(HAND) == pytest.approx((6 / 8 + 0 + 2 / 3) / 3)
+    assert metrics.weighted_f1(HAND) == pytest.approx((4 * 6 / 8 + 2 * 2 / 3) / 6)
 
 
 def test_per_class_by_hand() -> None:
@@ -43,7 +44,7 @@ pairs = st.integers(2, 6).flatmap(
 def test_scikit_learn_agrees(case: tuple[int, list[tuple[int, int]]]) -> None:
     num_classes, rows = case
     labels, predictions = np.array(rows).T
-    confusion = metrics.confusion_matrix(labels, predictions, num_classes)
+    confusion = metrics.class_contributions(labels, predictions, num_classes).sum(axis=0)
 
     every = list(range(num_classes))
     np.testing.assert_array_equal(
@@ -58,6 +59,9 @@ def test_scikit_learn_agrees(case: tuple[int, list[tuple[int, int]]]) -> None:
     assert metrics.wa(confusion) == pytest.approx(reference.accuracy_score(labels, predictions))
     assert metrics.macro_f1(confusion) == pytest.approx(
         reference.f1_score(labels, predictions, average="macro", zero_division=0)
+    )
+    assert metrics.weighted_f1(confusion) == pytest.approx(
+        reference.f1_score(labels, predictions, average="weighted", zero_division=0)
     )
     precision, recall, f1, support = reference.precision_recall_fscore_support(
         labels, predictions, labels=every, zero_division=np.nan
@@ -81,11 +85,18 @@ def test_leading_axes_give_the_same_as_one_by_one(name: str) -> None:
 
 
 def test_no_utterances_is_nan_and_not_a_warning() -> None:
-    assert all(np.isnan(value) for value in metrics.class_metrics(np.zeros((3, 3))).values())
+    for info in metrics.CLASS_METRICS.values():
+        assert np.isnan(info.function(np.zeros((3, 3))))
 
 
 def test_shares_count_as_utterances_do() -> None:
-    assert metrics.class_metrics(HAND / 3) == pytest.approx(metrics.class_metrics(HAND))
+    for info in metrics.CLASS_METRICS.values():
+        assert info.function(HAND / 3) == pytest.approx(info.function(HAND))
+
+
+def test_a_predictor_that_draws_adds_shares_to_the_row_of_the_reference() -> None:
+    added = metrics.class_contributions(np.array([1, 0]), np.array([[0.25, 0.75], [1, 0]]), 2)
+    np.testing.assert_array_equal(added, [[[0, 0], [0.25, 0.75]], [[1, 0], [0, 0]]])
 
 
 def test_bad_shapes_and_indices_are_refused() -> None:
@@ -94,6 +105,7 @@ def test_bad_shapes_and_indices_are_refused() -> None:
     with pytest.raises(ValueError, match=r"one confusion matrix"):
         metrics.per_class(np.zeros((2, 3, 3)))
     with pytest.raises(ValueError, match=r"got \(2,\) and \(3,\)"):
-        metrics.confusion_matrix(np.zeros(2, int), np.zeros(3, int), 2)
-    with pytest.raises(ValueError, match=r"predictions in 0 \.\. 1"):
-        metrics.confusion_matrix(np.zeros(2, int), np.array([0, 2]), 2)
+        metrics.class_contributions(np.zeros(2, int), np.zeros(3, int), 2)
+    for references, outcomes in (([0, 1], [0, 2]), ([0, -1], [0, 1]), ([0, 2], np.ones((2, 2)))):
+        with pytest.raises(ValueError, match=r"indices in 0 \.\. 1"):
+            metrics.class_contributions(np.array(references), np.array(outcomes), 2)

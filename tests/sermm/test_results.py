@@ -13,6 +13,7 @@ from data_modules.errors import DataError
 from sermm import results
 from sermm.predictions import read_predictions, write_predictions
 from sermm.run_metrics import RunKey, read_run_metrics, write_run_metrics
+from sermm.scoring import find_scoring
 from tests.sermm.fake_runs import FakeExperiment
 
 CLASSES = ("calm", "a,b", 'say "x"')
@@ -21,12 +22,13 @@ SPEAKERS = ["s1", None, "ß"]
 LABELS = np.array([0, 1, 2])
 PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.25, 0.5, 0.25], [0.1, 0.2, 0.7]], np.float32)
 PREDICTED = PROBABILITIES.argmax(axis=1)
+SCORING = find_scoring("classes", CLASSES, "classes")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "predictions.csv"
-    write_predictions(file, IDS, SPEAKERS, LABELS, PREDICTED, PROBABILITIES, CLASSES)
+    write_predictions(file, IDS, SPEAKERS, LABELS, PREDICTED, PROBABILITIES, SCORING)
     return file
 
 
@@ -52,9 +54,10 @@ def test_predictions_come_back_in_order_of_their_ids(path: Path) -> None:
     assert read.ids == ("u,3", "u1", "u2")
     assert read.speakers == ("ß", "", "s1")
     assert read.clusters == ("ß", "utterance u1", "s1")
-    assert read.classes == CLASSES
-    np.testing.assert_array_equal(read.labels, LABELS[order])
-    np.testing.assert_array_equal(read.predicted, PREDICTED[order])
+    assert (read.kind, read.names) == ("classes", CLASSES)
+    np.testing.assert_array_equal(read.references, LABELS[order])
+    np.testing.assert_array_equal(read.outcomes, PREDICTED[order])
+    assert read.probabilities is not None
     np.testing.assert_array_equal(read.probabilities.astype(np.float32), PROBABILITIES[order])
 
 
@@ -68,7 +71,7 @@ def test_equal_predictions_give_equal_bytes_in_any_order(path: Path, tmp_path: P
         LABELS[order],
         PREDICTED[order],
         PROBABILITIES[order],
-        CLASSES,
+        SCORING,
     )
     assert other.read_bytes() == path.read_bytes()
     assert path.read_bytes().startswith(b"utterance_id,speaker,label,predicted,p_calm,")
@@ -84,8 +87,11 @@ def test_near_ties_stay_what_they_were(tmp_path_factory: pytest.TempPathFactory,
     values = np.concatenate([generator.permutation(pair), [np.float32(1) - pair.sum()]])[None]
     predicted = values.argmax(axis=1)
     file = tmp_path_factory.getbasetemp() / "ties.csv"
-    write_predictions(file, ["u"], ["s"], np.array([0]), predicted, values, ("a", "b", "c"))
-    np.testing.assert_array_equal(read_predictions(file).probabilities.astype(np.float32), values)
+    scoring = find_scoring("classes", ("a", "b", "c"), "classes")
+    write_predictions(file, ["u"], ["s"], np.array([0]), predicted, values, scoring)
+    found = read_predictions(file).probabilities
+    assert found is not None
+    np.testing.assert_array_equal(found.astype(np.float32), values)
 
 
 def test_a_byte_order_mark_changes_nothing(path: Path) -> None:
@@ -104,8 +110,8 @@ def test_a_byte_order_mark_changes_nothing(path: Path) -> None:
         ("0.5,0.3", "0.5,0.9", r":4: expected probabilities between 0 and 1 that sum to 1"),
         ("0.5,0.3", "nan,0.3", r"between 0 and 1 that sum to 1"),
         ("0.5,0.3", "-0.5,1.3", r"between 0 and 1 that sum to 1"),
-        ("0.5,0.3", "half,0.3", r"expected probabilities, got .*half"),
-        ("0.5,0.3", "0.3,0.5", r"expected the likeliest class, a,b, as predicted, got calm"),
+        ("0.5,0.3", "half,0.3", r":4: expected probabilities, got 'half'"),
+        ("0.5,0.3", "0.3,0.5", r":4: expected the likeliest class as predicted, got calm,"),
         ("u2,s1,", "u2,", r":4: expected 7 cells, got 6"),
         ("p_calm", "calm", r"csv:1: expected columns utterance_id,speaker,label,predicted,p_"),
         ("utterance_id,", "", r"csv:1: expected columns"),
@@ -143,11 +149,13 @@ def test_files_that_are_no_predictions(path: Path, content: bytes, match: str) -
     ("change", "match"),
     [
         ({"ids": ["u1", "u1", "u3"]}, "occur once"),
-        ({"ids": ["u1", "u2"]}, "2 utterances and 3 classes"),
-        ({"labels": np.array([0, 1, -1])}, r"labels in 0 \.\. 2"),
-        ({"probabilities": PROBABILITIES * 2}, "probabilities that sum to 1, got others for u2"),
-        ({"probabilities": PROBABILITIES * np.nan}, "probabilities that sum to 1"),
-        ({"predicted": np.array([1, 1, 2])}, "a likeliest class as predicted, got others for u2"),
+        ({"ids": ["u1", "u2"]}, "2 utterances and 3 names"),
+        ({"references": np.array([0, 1, -1])}, r"references in 0 \.\. 2"),
+        ({"outcomes": np.array([0, 1, 3])}, r"outcomes in 0 \.\. 2"),
+        ({"probabilities": None}, "3 utterances and 3 names everywhere"),
+        ({"probabilities": PROBABILITIES * 2}, "between 0 and 1 that sum to 1, got others for u2"),
+        ({"probabilities": PROBABILITIES * np.nan}, "between 0 and 1 that sum to 1"),
+        ({"outcomes": np.array([1, 1, 2])}, "the likeliest class as predicted, got others for u2"),
     ],
 )
 def test_wrong_predictions_are_not_written(
@@ -156,10 +164,10 @@ def test_wrong_predictions_are_not_written(
     arguments: dict[str, object] = {
         "ids": IDS,
         "speakers": SPEAKERS,
-        "labels": LABELS,
-        "predicted": PREDICTED,
+        "references": LABELS,
+        "outcomes": PREDICTED,
         "probabilities": PROBABILITIES,
-        "classes": CLASSES,
+        "scoring": SCORING,
     }
     with pytest.raises(ValueError, match=match):
         write_predictions(tmp_path / "x.csv", **{**arguments, **change})  # type: ignore[arg-type]
@@ -194,7 +202,8 @@ def test_a_run_reads_as_it_was_written(run_folder: Path) -> None:
     assert len(run.predictions.ids) == run.metrics.num_test == 60
     history = results.read_history(run_folder)
     assert history.epochs.tolist() == list(range(12))
-    assert set(history.columns) == {"train/loss", "val/loss", "val/ua", "val/wa", "lr"}
+    scores = {f"val/{name}" for name in ("ua", "wa", "macro_f1", "weighted_f1")}
+    assert set(history.columns) == {"train/loss", "val/loss", *scores, "lr"}
     assert results.read_environment(run_folder)["cpu_count"] == 2
     assert results.read_config_text(run_folder).startswith("name: fake\n")
 

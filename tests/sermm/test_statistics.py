@@ -5,20 +5,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn import metrics as reference
 
 from sermm import metrics
-from sermm.metrics import FloatArray
+from sermm.metrics import FloatArray, Metric, NumberArray, class_contributions
 from sermm.statistics import (
+    Interval,
     cluster_bootstrap,
-    cluster_confusions,
+    cluster_bootstraps,
+    cluster_sums,
     expanded_tail,
-    paired_cluster_bootstrap,
+    paired_cluster_bootstraps,
     students_quantile,
 )
 
 LABELS = np.array([0, 0, 1, 1, 2, 0])
 PREDICTED = np.array([0, 1, 1, 1, 0, 0])
 SPEAKERS = ["b", "a", "b", "a", "a", "a"]
+
+
+def paired_bootstrap(a: NumberArray, b: NumberArray, metric: Metric, **options: int) -> Interval:
+    return paired_cluster_bootstraps(a, b, {"it": metric}, **options)["it"]
 
 
 def _logistic(values: FloatArray) -> FloatArray:
@@ -43,12 +50,12 @@ def speakers_of(
     return confusions
 
 
-def test_cluster_confusions_by_hand() -> None:
-    confusions = cluster_confusions(LABELS, PREDICTED, SPEAKERS, 3)
+def test_sums_of_clusters_by_hand() -> None:
+    confusions = cluster_sums(class_contributions(LABELS, PREDICTED, 3), SPEAKERS)
     np.testing.assert_array_equal(confusions[0], [[1, 1, 0], [0, 1, 0], [1, 0, 0]])  # a
     np.testing.assert_array_equal(confusions[1], [[1, 0, 0], [0, 1, 0], [0, 0, 0]])  # b
     np.testing.assert_array_equal(
-        confusions.sum(axis=0), metrics.confusion_matrix(LABELS, PREDICTED, 3)
+        confusions.sum(axis=0), reference.confusion_matrix(LABELS, PREDICTED)
     )
 
 
@@ -56,8 +63,8 @@ def test_seeds_of_one_utterance_count_as_one_utterance() -> None:
     """Two seeds on two utterances: the pooled score is the mean of the seeds' scores."""
     labels = np.array([0, 1, 0, 1])
     predicted = np.array([0, 0, 0, 1])
-    confusions = cluster_confusions(
-        labels, predicted, ["x", "y", "x", "y"], 2, weights=np.full(4, 0.5)
+    confusions = cluster_sums(
+        class_contributions(labels, predicted, 2), ["x", "y", "x", "y"], np.full(4, 0.5)
     )
     assert confusions.sum() == 2
     assert metrics.ua(confusions.sum(axis=0)) == pytest.approx((0.5 + 1.0) / 2)
@@ -65,22 +72,24 @@ def test_seeds_of_one_utterance_count_as_one_utterance() -> None:
 
 def test_shares_stand_for_a_predictor_that_draws() -> None:
     prior = np.array([0.5, 0.25, 0.25])
-    confusions = cluster_confusions(LABELS, np.tile(prior, (6, 1)), SPEAKERS, 3)
+    confusions = cluster_sums(class_contributions(LABELS, np.tile(prior, (6, 1)), 3), SPEAKERS)
     np.testing.assert_allclose(confusions.sum(axis=0), np.outer([3, 2, 1], prior))
     assert metrics.ua(confusions.sum(axis=0)) == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize(
-    ("labels", "predicted", "match"),
-    [
-        ([0, 1], [0], r"got \(2,\) and \(1,\)"),
-        ([0, 3], [0, 1], r"in 0 \.\. 2"),
-        ([0, 1], [0, -1], r"in 0 \.\. 2"),
-    ],
-)
-def test_bad_input_is_refused(labels: list[int], predicted: list[int], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
-        cluster_confusions(np.array(labels), np.array(predicted), ["a", "b"], 3)
+def test_sums_have_the_shape_of_what_is_summed() -> None:
+    rows = np.arange(12.0).reshape(4, 3)
+    sums = cluster_sums(rows, ["b", "a", "b", "a"], np.array([1, 2, 1, 2]))
+    np.testing.assert_array_equal(sums, [2 * (rows[1] + rows[3]), rows[0] + rows[2]])
+    assert cluster_sums(np.ones((2, 3, 4, 5)), ["a", "b"]).shape == (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(("clusters", "weights"), [(["a"], None), (["a", "b"], np.ones(3))])
+def test_a_cluster_and_a_weight_for_each_utterance(
+    clusters: list[str], weights: FloatArray | None
+) -> None:
+    with pytest.raises(ValueError, match="a cluster and a weight for each of 2 utterances"):
+        cluster_sums(np.ones((2, 3)), clusters, weights)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
@@ -143,11 +152,11 @@ def test_the_difference_is_antisymmetric_and_zero_for_the_same_system(
     generator = np.random.default_rng(seed)
     a = generator.integers(0, 9, (num_speakers, 3, 3)) + np.eye(3)
     b = generator.integers(0, 9, (num_speakers, 3, 3)) + np.eye(3)
-    forth = paired_cluster_bootstrap(a, b, metrics.macro_f1, num_draws=200)
-    back = paired_cluster_bootstrap(b, a, metrics.macro_f1, num_draws=200)
+    forth = paired_bootstrap(a, b, metrics.macro_f1, num_draws=200)
+    back = paired_bootstrap(b, a, metrics.macro_f1, num_draws=200)
     assert forth.estimate == pytest.approx(-back.estimate)
     assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))
-    same = paired_cluster_bootstrap(a, a, metrics.ua, num_draws=200)
+    same = paired_bootstrap(a, a, metrics.ua, num_draws=200)
     assert (same.estimate, same.low, same.high) == (0, 0, 0)
 
 
@@ -158,15 +167,64 @@ def test_pairing_uses_that_the_speakers_are_the_same() -> None:
     b = a.copy()
     b[:, 0, 0] += 1
     b[:, 0, 1] -= 1
-    gain = paired_cluster_bootstrap(b, a, metrics.wa)
+    gain = paired_bootstrap(b, a, metrics.wa)
     assert (gain.low, gain.high) == pytest.approx((0.05, 0.05))
     alone = cluster_bootstrap(a, metrics.wa)
     assert alone.high - alone.low > 0.1
 
 
+def test_several_scores_at_once_are_those_of_one_at_a_time() -> None:
+    generator = np.random.default_rng(2)
+    a = generator.integers(0, 9, (7, 3, 3)).astype(float)
+    b = generator.integers(0, 9, (7, 3, 3)).astype(float)
+    functions = {name: info.function for name, info in metrics.CLASS_METRICS.items()}
+    together = cluster_bootstraps(a, functions, num_draws=1200)
+    pairs = paired_cluster_bootstraps(a, b, functions, num_draws=1200)
+    for name, function in functions.items():
+        assert together[name] == cluster_bootstrap(a, function, num_draws=1200)
+        assert pairs[name] == paired_bootstrap(a, b, function, num_draws=1200)
+        assert pairs[name].estimate == pytest.approx(
+            float(function(a.sum(axis=0)) - function(b.sum(axis=0)))
+        )
+
+
+def share_of_shown(sums: NumberArray) -> FloatArray:
+    """Right ones among those that count; (..., 2) -> (...), NaN where nothing counts."""
+    return metrics.share(sums[..., 0], sums[..., 1])
+
+
+def test_draws_without_a_score_widen_the_interval_and_many_of_them_end_it() -> None:
+    """Few speakers show what is counted, so some draws hold none of them."""
+    num_speakers = 12
+    for num_showing, known in ((12, True), (8, True), (2, False)):
+        sums = np.zeros((num_speakers, 2))
+        sums[:num_showing] = [[1.0 + k % 3, 4.0] for k in range(num_showing)]
+        interval = cluster_bootstrap(sums, share_of_shown)
+        assert interval.estimate == pytest.approx(sums[:, 0].sum() / sums[:, 1].sum())
+        assert interval.is_known == known
+        assert not interval.excludes(0.99) or known
+    # by hand: nobody who shows it is in (10/12)^12 = 11 % of the draws
+    generator = np.random.default_rng(0)
+    drawn = generator.multinomial(12, np.full(12, 1 / 12), 10_000)
+    assert (drawn[:, :2].sum(axis=1) == 0).mean() == pytest.approx(0.112, abs=0.01)
+    # with 8 of 12 hardly any draw is without: the ends lie beyond those that have a score
+    alone = cluster_bootstrap(
+        sums := np.array([[1.0 + k % 3, 4.0] for k in range(8)]), share_of_shown
+    )
+    diluted = cluster_bootstrap(np.concatenate([sums, np.zeros((4, 2))]), share_of_shown)
+    assert diluted.low <= alone.low + 0.05
+    assert diluted.high >= alone.high - 0.05
+
+
+def test_an_undefined_score_has_no_interval() -> None:
+    interval = cluster_bootstrap(np.zeros((5, 2)), share_of_shown)
+    assert np.isnan(interval.estimate)
+    assert not interval.is_known
+
+
 def test_different_speakers_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="same clusters"):
-        paired_cluster_bootstrap(np.ones((3, 2, 2)), np.ones((4, 2, 2)), metrics.ua)
+        paired_bootstrap(np.ones((3, 2, 2)), np.ones((4, 2, 2)), metrics.ua)
     with pytest.raises(ValueError, match="level between 0 and 1"):
         cluster_bootstrap(np.ones((3, 2, 2)), metrics.ua, level=95)
     with pytest.raises(ValueError, match="at least one cluster"):
@@ -226,6 +284,6 @@ def test_paired_intervals_cover_a_known_difference(gain: float) -> None:
     truth = float(np.subtract(*(metrics.ua(part.sum(axis=0)) for part in draw(200_000))))
     covered = 0
     for trial in range(1_000):
-        interval = paired_cluster_bootstrap(*draw(10), metrics.ua, num_draws=2_000, seed=trial)
+        interval = paired_bootstrap(*draw(10), metrics.ua, num_draws=2_000, seed=trial)
         covered += not interval.excludes(truth)
     assert 0.93 <= covered / 1_000 <= 0.975

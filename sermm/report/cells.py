@@ -1,0 +1,99 @@
+"""What tables are made of, and how numbers are written in them.
+
+A cell that holds a score of the model is marked as such: where the protocol leaks, both renderers
+put the mark beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LEAK_MARK = "LEAK"
+LEAK_ADVICE = "Do not compare these numbers with those of an honest protocol."
+NO_BREAK = "\N{NO-BREAK SPACE}"
+ABSENT = "\N{EN DASH}"
+FEW_CLUSTERS = 5
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, and whether it is a score of the model on utterances it did not train on."""
+
+    text: str
+    is_score: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names its rows.
+
+    Attributes:
+        name: Its anchor on the page.
+        caption: What it shows, in one sentence.
+        columns: Titles.
+        rows: One cell a column.
+        num_text_columns: How many columns, from the first, hold text; the others hold numbers.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    num_text_columns: int = 1
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """``0.712``; a dash where there is none."""
+    return ABSENT if value is None else f"{value:.{digits}f}"
+
+
+def with_spread(mean: float | None, sd: float | None) -> str:
+    """``0.712 ± 0.021``, or the mean alone."""
+    return number(mean) if sd is None else f"{number(mean)} ±{NO_BREAK}{number(sd)}"
+
+
+def with_interval(value: float | None, ends: Sequence[float] | None) -> str:
+    """``0.712 (0.655–0.771)``, or the value alone."""
+    if ends is None:
+        return number(value)
+    return f"{number(value)} ({number(ends[0])}\N{EN DASH}{number(ends[1])})"
+
+
+def count(value: float) -> str:
+    """A number of utterances; with a decimal only where seeds that differ were averaged."""
+    return f"{round(value):,}" if abs(value - round(value)) < 1e-6 else f"{value:,.1f}"
+
+
+def percent(share: float) -> str:
+    """``97.0 %``."""
+    return f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """``1 h 02 min``, ``3 min 20 s`` or ``12 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def plural(number_of: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
+
+
+def interval_text(summary: Mapping[str, Any]) -> str:
+    """What the intervals are over, in one sentence."""
+    interval = summary["interval"]
+    if interval["count"] == 1:
+        return "No interval: all test utterances are of one speaker."
+    text = (
+        f"{100 * interval['level']:.0f} % intervals are over {interval['count']} {interval['over']}"
+    )
+    if interval["over"] != "speakers":
+        return f"{text}: not every speaker is known, so they are likely too narrow."
+    if interval["count"] < FEW_CLUSTERS:
+        return f"{text}: too few to trust them, they are likely too narrow."
+    return f"{text}."
