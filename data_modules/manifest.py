@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from data_modules.atomic import write_atomically
 from data_modules.errors import ManifestError
+from data_modules.shared_values import SharedValues
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,19 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """An utterance (or file) of the release that is not in the manifest, and why."""
+    """An utterance (or file) of the release that is not in the manifest, and why.
+
+    Attributes:
+        id: Utterance id, or a path with a line where there is one.
+        reason: The same for all that are left out for it; they are counted by it.
+        detail: What exactly was found.
+        utterance: As the reader gave it, where nothing but its audio keeps it out.
+    """
 
     id: str
     reason: str
     detail: str = ""
+    utterance: Utterance | None = None
 
 
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
@@ -120,56 +129,7 @@ _WORD_FIELDS = {"text", "start_s", "end_s", "source"}
 _NUMBERS = (float, int)
 
 
-class _Shared:
-    """Values that occur again and again, each kept once.
-
-    JSON makes a new object of each; a million utterances with their words would take 5 GB. The
-    stores stay small, since what repeats, repeats nearby. ``store.setdefault(value, value)`` is the
-    one of them that is kept.
-
-    Attributes:
-        names: Of speakers, files and labels, words, and sample rates.
-        texts: Transcripts. Most are unlike any other, and must not push the names out.
-        numbers: Word times and ratings.
-        groups: Labels that are objects or lists, by their spelling.
-    """
-
-    _LIMIT = 65_536
-
-    def __init__(self) -> None:
-        self.names: dict[Any, Any] = {}
-        self.texts: dict[str, str] = {}
-        self.numbers: dict[float, float] = {}
-        self.groups: dict[str, Any] = {}
-
-    def tidy(self) -> None:
-        """Empty the stores that are full."""
-        for store in (self.names, self.texts, self.numbers, self.groups):
-            if len(store) > self._LIMIT:
-                store.clear()
-
-    def labels(self, value: Any) -> Any:
-        """A label value, with all that is in it."""
-        if type(value) is str:
-            return self.names.setdefault(value, value)
-        if type(value) is float:
-            return self.numbers.setdefault(value, value)
-        if type(value) not in (dict, list):
-            return value
-        # by spelling and not by equality, to which 1 and 1.0 and true are the same
-        spelt = repr(value)
-        known = self.groups.get(spelt)
-        if known is None:
-            if type(value) is dict:
-                names = self.names.setdefault
-                known = {names(key, key): self.labels(item) for key, item in value.items()}
-            else:
-                known = [self.labels(item) for item in value]
-            self.groups[spelt] = known
-        return known
-
-
-def _parse_word(value: Any, where: str, shared: _Shared) -> Word:
+def _parse_word(value: Any, where: str, shared: SharedValues) -> Word:
     fix = "write the manifest again with `sermm prepare`"
     if type(value) is not dict or value.keys() != _WORD_FIELDS:
         raise ManifestError(
@@ -197,7 +157,7 @@ def _parse_word(value: Any, where: str, shared: _Shared) -> Word:
     return Word(names(text, text), numbers(start, start), numbers(end, end), names(source, source))
 
 
-def parse_utterance(line: str | bytes, where: str, shared: _Shared | None = None) -> Utterance:
+def parse_utterance(line: str | bytes, where: str, shared: SharedValues | None = None) -> Utterance:
     """Read one line of a manifest.
 
     Args:
@@ -214,6 +174,16 @@ def parse_utterance(line: str | bytes, where: str, shared: _Shared | None = None
         record = json.loads(line)
     except ValueError as error:
         raise ManifestError(where, expected="a JSON object", got=str(error), fix=fix) from None
+    return utterance_from(record, where, shared or SharedValues())
+
+
+def utterance_from(record: Any, where: str, shared: SharedValues) -> Utterance:
+    """An utterance from what JSON holds of it; the record is used up.
+
+    Raises:
+        ManifestError: As :func:`parse_utterance`.
+    """
+    fix = "write the manifest again with `sermm prepare`"
     if not isinstance(record, dict):
         raise ManifestError(where, expected="a JSON object", got=repr(record)[:60], fix=fix)
     for name, value in record.items():
@@ -228,7 +198,6 @@ def parse_utterance(line: str | bytes, where: str, shared: _Shared | None = None
             raise ManifestError(where, expected=f"{name} as {wanted}", got=repr(value), fix=fix)
     if not record.get("id") or not record.get("corpus"):
         raise ManifestError(where, expected="an id and a corpus", got="none", fix=fix)
-    shared = shared or _Shared()
     words = tuple([_parse_word(word, where, shared) for word in record.pop("words", ())])
     start, end = record.get("start_s"), record.get("end_s")
     if (start is None) != (end is None) or (start is not None and not 0 <= start <= end):
@@ -258,7 +227,7 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
             path, expected="a manifest", got="no file", fix="make it with `sermm prepare CORPUS`"
         )
     seen: set[str] = set()
-    shared = _Shared()
+    shared = SharedValues()
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
@@ -275,8 +244,8 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
             yield utterance
 
 
-def _record(utterance: Utterance) -> dict[str, Any]:
-    """As ``dataclasses.asdict``, which copies deeply and takes five times as long."""
+def record_of(utterance: Utterance) -> dict[str, Any]:
+    """An utterance as JSON holds it; ``dataclasses.asdict`` takes five times as long."""
     record = {name: getattr(utterance, name) for name in _FIELD_TYPES}
     record["words"] = [
         {"text": w.text, "start_s": w.start_s, "end_s": w.end_s, "source": w.source}
@@ -290,7 +259,8 @@ def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest whole or not at all."""
 
     def write(stream: IO[str]) -> None:
+        encode = json.JSONEncoder(ensure_ascii=False).encode
         for utterance in utterances:
-            stream.write(json.dumps(_record(utterance), ensure_ascii=False) + "\n")
+            stream.write(encode(record_of(utterance)) + "\n")
 
     write_atomically(path, write)

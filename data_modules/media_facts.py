@@ -136,10 +136,15 @@ class MediaTable(Mapping[str, MediaFacts]):
         """One number of all clips, ``(N,)`` in order: int64, or float64 for seconds and levels."""
         return np.array(self._columns[name])
 
+    def rows(self, names: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Places of clips in :meth:`column`, -1 for those that are not here."""
+        return np.array([self._rows.get(name, -1) for name in names], np.int64)
+
     def contents(self) -> npt.NDArray[np.int64]:
         """A number for each clip ``(N,)``; clips of equal audio have the same one."""
         digests = np.frombuffer(bytes(self._digests), dtype=f"V{_DIGEST_BYTES}")
-        return np.unique(digests, return_inverse=True)[1]
+        codes: npt.NDArray[np.int64] = np.unique(digests, return_inverse=True)[1].astype(np.int64)
+        return codes
 
 
 def as_table(facts: Mapping[str, MediaFacts]) -> MediaTable:

@@ -27,7 +27,7 @@ from data_modules.errors import (
     MediaError,
     first_ids,
 )
-from data_modules.manifest import Utterance, Word
+from data_modules.manifest import Exclusion, Utterance, Word
 from data_modules.media import MediaFacts, MediaTable, scan_media
 from data_modules.prepared import (
     Prepared,
@@ -88,7 +88,7 @@ def prepare(
     for utterance, facts in zip(release.utterances, scanned, strict=True):
         if isinstance(facts, MediaError):
             reason = next(reason for kind, reason in DAMAGED.items() if isinstance(facts, kind))
-            release.exclude(utterance.id, reason, str(facts))
+            release.exclusions.append(Exclusion(utterance.id, reason, str(facts), utterance))
         elif facts is None:
             utterances.append(utterance)
         else:
@@ -108,6 +108,7 @@ def prepare(
         notes=release.notes,
         media=media,
         data_sha256=hash_data(utterances, media),
+        num_stated=sum(name in media for name in release.stated_s),
     )
     write_prepared(prepared)
     return prepared

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,9 +16,17 @@ from data_modules.atomic import write_atomically, write_json
 from data_modules.corpora import Corpus, Note
 from data_modules.corpora.release import count_notes
 from data_modules.errors import ManifestError, first_ids
-from data_modules.manifest import Exclusion, Utterance, read_manifest, write_manifest
+from data_modules.manifest import (
+    Exclusion,
+    Utterance,
+    read_manifest,
+    record_of,
+    utterance_from,
+    write_manifest,
+)
 from data_modules.media import MediaFacts, read_media, scan_media, write_media
 from data_modules.media_facts import MediaTable, as_table
+from data_modules.shared_values import SharedValues
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Prepared:
         notes: What utterances in the manifest lack.
         media: Facts of each clip, by utterance id; any mapping becomes a table.
         data_sha256: Of labels, text, word times of the corpus and audio, wherever the files lie.
+        num_stated: Clips whose length the release states.
     """
 
     corpus: Corpus
@@ -46,6 +55,7 @@ class Prepared:
     notes: list[Note]
     media: MediaTable
     data_sha256: str
+    num_stated: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "media", as_table(self.media))
@@ -112,6 +122,8 @@ def load_prepared(corpus: Corpus, cache: Path) -> Prepared:
         notes=[Note(**note) for note in about["notes"]],
         media=media,
         data_sha256=about["data_sha256"],
+        # manifests from before there was this count do without the check
+        num_stated=about.get("counts", {}).get("stated_lengths", 0),
     )
 
 
@@ -120,7 +132,7 @@ def write_prepared(prepared: Prepared) -> None:
     path = manifest_path(prepared.corpus.name, prepared.cache)
     write_manifest(path, prepared.utterances)
     write_media(path.with_suffix(".media.jsonl"), prepared.media.values())
-    _write_lines(path.with_suffix(".exclusions.jsonl"), map(asdict, prepared.exclusions))
+    _write_lines(path.with_suffix(".exclusions.jsonl"), map(_exclusion_record, prepared.exclusions))
     write_json(
         path.with_suffix(".prepare.json"),
         {
@@ -133,6 +145,7 @@ def write_prepared(prepared: Prepared) -> None:
                 "excluded": Counter(exclusion.reason for exclusion in prepared.exclusions),
                 "ignored": {reason: len(names) for reason, names in prepared.ignored.items()},
                 "notes": count_notes(prepared.notes),
+                "stated_lengths": prepared.num_stated,
             },
             "ignored": prepared.ignored,
             "notes": [asdict(note) for note in prepared.notes],
@@ -198,19 +211,30 @@ def _read_about(corpus: Corpus, path: Path) -> dict[str, Any]:
     return about
 
 
+def _exclusion_record(exclusion: Exclusion) -> dict[str, Any]:
+    record = {name: getattr(exclusion, name) for name in ("id", "reason", "detail")}
+    utterance = exclusion.utterance
+    return {**record, "utterance": None if utterance is None else record_of(utterance)}
+
+
 def _read_exclusions(path: Path) -> list[Exclusion]:
-    exclusions = []
-    with path.open(encoding="utf-8") as stream:
+    exclusions, shared = [], SharedValues()
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
+            where = f"{path}:{number}"
             try:
-                exclusions.append(Exclusion(**json.loads(line)))
+                exclusion = Exclusion(**json.loads(line))
             except (ValueError, TypeError):
                 raise ManifestError(
-                    f"{path}:{number}",
-                    expected="{id, reason, detail}",
-                    got=line.strip()[:60],
+                    where,
+                    expected="{id, reason, detail, utterance}",
+                    got=line.decode(errors="replace").strip()[:60],
                     fix="write it again with `sermm prepare`",
                 ) from None
+            if exclusion.utterance is not None:
+                whole = utterance_from(exclusion.utterance, where, shared)
+                exclusion = replace(exclusion, utterance=whole)
+            exclusions.append(exclusion)
     return exclusions
 
 

@@ -248,6 +248,7 @@ PROTOCOLS: dict[str, Protocol] = {
 _SHARED_SPEAKERS = {
     "meld": "the main speakers stand in training, validation and test, as published",
     "emorynlp": "the main speakers stand in training, validation and test, as published",
+    "emobox": "in some of its corpora speakers stand in training and test, as published",
 }
 """Corpora whose own division shares speakers."""
 
@@ -282,22 +283,30 @@ def _development(utterances: Sequence[Utterance]) -> list[Fold]:
 
 
 def _published_folds(utterances: Sequence[Utterance]) -> list[Fold]:
-    """Each part of the release is scored in turn; a random fifth of the others selects."""
+    """Each part of the release is scored in turn; a random fifth of the others selects.
+
+    Parts that are called ``train`` and ``val`` are not scored, and no other then trains or selects.
+    """
     names = list(_groups(utterances, "part"))
-    if len(names) < 2:
+    scored = [name for name in names if name not in ("train", "val")]
+    if len(names) < 2 or not scored or ("val" in names and "train" not in names):
         raise DataError(
             f"the manifest of {utterances[0].corpus}",
-            expected="at least 2 published folds",
+            expected="at least 2 published folds, or a training part and others",
             got=", ".join(names),
             fix="choose another protocol",
         )
     folds = []
-    for name in names:
-        rest = sorted(u.id for u in utterances if u.part != name)
+    for name in scored:
+        trained = {"train"} if "train" in names else {*names} - {name}
+        used = [u for u in utterances if u.part in {name, "val"} | trained]
+        rest = sorted(u.id for u in used if u.part in trained)
         random.Random(0).shuffle(rest)
         chosen = set(rest[: max(1, round(0.2 * len(rest)))])
-        test = {u.id for u in utterances if u.part == name}
-        folds.append(_fold(utterances, "id", test=test, val=chosen))
+        if "val" in names:
+            chosen = {u.id for u in used if u.part == "val"}
+        test = {u.id for u in used if u.part == name}
+        folds.append(_fold(used, "id", test=test, val=chosen))
     return folds
 
 
@@ -325,7 +334,8 @@ PATTERNS = {
     "CORPUS-dev": "the release's own development part is scored; a tenth of the dialogues of the "
     "training part selects; the test part is not used",
     "CORPUS-folds": "each fold that was published with the data is scored in turn; a random fifth "
-    "of the rest selects",
+    "of the rest selects. Where there is a part `train`, only it trains; where there is `val`, it "
+    "selects",
     "CORPUS-random": "five random parts of utterances",
 }
 """Protocols that every corpus has which has what they need."""
@@ -347,7 +357,10 @@ def _from_pattern(name: str) -> Protocol | None:
             PATTERNS["CORPUS-folds"],
             _published_folds,
             disjoint=(),
-            leak="validation shares speakers with training, as published",
+            leak="; ".join(
+                ["validation shares speakers with training, as published"]
+                + [_SHARED_SPEAKERS[name] for name in [corpus] if name in _SHARED_SPEAKERS]
+            ),
         )
     if rule == "random":
         return Protocol(

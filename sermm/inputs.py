@@ -12,6 +12,7 @@ from data_modules.corpora import find_corpus
 from data_modules.errors import ConfigError
 from sermm.config import Config, needs_text, needs_word_times
 from sermm.hub import check_ctc_model, check_text_model
+from sermm.limits import check_labels
 
 
 def corpus_root(config: Config) -> Path:
@@ -55,6 +56,8 @@ def check_inputs(config: Config) -> None:
             fix="give another data.cache, or replace the manifest with `sermm prepare "
             f"{corpus.name} --root {root} --cache {config.data.cache}`",
         )
+    if corpus.schemes_of is not None:
+        check_labels(config, corpus.at(root.resolve()))
     if needs_text(config):
         check_text_model(config.model.text.name, config.model.text.revision)
     if needs_word_times(config) and "ctc" in config.data.aligners:

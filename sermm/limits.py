@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from data_modules.corpora import find_corpus, find_scheme
+from data_modules.corpora import Corpus, find_corpus, find_scheme
 from data_modules.errors import ConfigError
 from data_modules.labels import ClassScheme
 from data_modules.protocols import find_protocol
@@ -171,8 +171,7 @@ def _check_frames(config: Config) -> None:
 def _check_corpus(config: Config) -> None:
     """Labels, protocol, score and features have to be those of the corpus."""
     data, model = config.data, config.model
-    corpus, scheme = find_corpus(data.corpus), find_scheme(data.labels)
-    _check_choice("data.labels", scheme.name, [own.name for own in corpus.schemes])
+    corpus = find_corpus(data.corpus)
     find_protocol(data.protocol)
     # "iemocap4-session5" and "iemocap-speaker5" are both IEMOCAP's; the demo corpus is in its form
     owners = (corpus.name, *(own.name for own in corpus.schemes))
@@ -183,22 +182,15 @@ def _check_corpus(config: Config) -> None:
             got=data.protocol,
             fix=f"choose one that begins with {corpus.name}-",
         )
-    scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
-    if config.optim.select:
-        _check_choice("optim.select", config.optim.select, tuple(scoring.overall))
+    # labels that only a folder states are checked where the folder is looked at (inputs.py)
+    if corpus.schemes_of is None:
+        check_labels(config, corpus)
     if data.batch_seconds and not needs_speech(config):
         raise ConfigError(
             "data.batch_seconds",
             expected="a task that hears; others have no seconds",
             got=model.task,
             fix="set data.batch_size instead",
-        )
-    if data.soft_labels and not (isinstance(scheme, ClassScheme) and scheme.votes):
-        raise ConfigError(
-            "data.soft_labels",
-            expected="labels that raters voted for",
-            got=scheme.name,
-            fix="choose other data.labels, or leave it false",
         )
     if model.task == "vectors" and not model.vectors:
         raise ConfigError(
@@ -214,6 +206,26 @@ def _check_corpus(config: Config) -> None:
             raise ConfigError(
                 key, expected="one vector an utterance", got=name, fix="use it as frames instead"
             )
+
+
+def check_labels(config: Config, corpus: Corpus) -> None:
+    """Labels, and what depends on them, have to be those of the corpus, complete with its folder.
+
+    Raises:
+        ConfigError: The first that is wrong.
+    """
+    data = config.data
+    scheme = find_scheme(data.labels, corpus)
+    scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
+    if config.optim.select:
+        _check_choice("optim.select", config.optim.select, tuple(scoring.overall))
+    if data.soft_labels and not (isinstance(scheme, ClassScheme) and scheme.votes):
+        raise ConfigError(
+            "data.soft_labels",
+            expected="labels that raters voted for",
+            got=scheme.name,
+            fix="choose other data.labels, or leave it false",
+        )
 
 
 def _check_choice(key: str, value: str, choices: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_modules.align import check_alignment
-from data_modules.check import CheckResult, check, refuse_failures
+from data_modules.check import CheckResult, check, failures, narrow, refuse_failures
 from data_modules.check.result import Needs
 from data_modules.corpora import find_corpus, find_scheme
 from data_modules.manifest import Exclusion, Utterance
@@ -42,7 +42,8 @@ def make_ready(config: Config) -> Prepared:
     with progress_bar(f"reading {corpus.name}") as on_progress:
         prepared = prepare(corpus, root, cache, on_progress=on_progress)
     if not config.data.allow_failed_checks:
-        refuse_failures(prepared, check(prepared), uses(config))
+        used = _used(config, prepared)
+        refuse_failures(used, check(used), uses(config))
     if needs_word_times(config):
         prepared = align_missing(config, prepared)
         selected = make_selection(config, prepared).utterances.values()
@@ -94,11 +95,13 @@ def uses(config: Config) -> set[Needs]:
 
 def failed_checks(config: Config, prepared: Prepared) -> list[CheckResult]:
     """Checks that fail and concern the experiment, which ``data.allow_failed_checks`` let pass."""
-    return [
-        result
-        for result in check(prepared)
-        if result.status == "fail" and (not result.needs or result.needs in uses(config))
-    ]
+    used = _used(config, prepared)
+    return failures(used, check(used), uses(config))
+
+
+def _used(config: Config, prepared: Prepared) -> Prepared:
+    scheme = find_scheme(config.data.labels)
+    return narrow(prepared, scheme, find_protocol(config.data.protocol))
 
 
 def _make_demo(config: Config, root: Path) -> None:

@@ -1,29 +1,38 @@
 """Checks of a prepared corpus: is it the release that the literature speaks of, and is it whole?
 
-A check is a function from :class:`Prepared` to a :class:`CheckResult`; a new one is a function in
-one of the files here and a line in ``CHECKS``.
+A check is a function from :class:`Survey` to a :class:`CheckResult`; a new one is a function in
+one of the files here and a line in ``CHECKS``. Which results stop an experiment is in
+``experiment.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from data_modules.check import content, counts, media
-from data_modules.check.result import Check, CheckResult, Needs
-from data_modules.errors import DataError, first_ids
+from data_modules.check import content, leaks, media, published
+from data_modules.check.experiment import failures, narrow, refuse_failures
+from data_modules.check.result import CheckResult
+from data_modules.check.survey import Check, Survey
 from data_modules.prepared import Prepared
 
-__all__ = ["CHECKS", "CheckResult", "check", "refuse_failures"]
+__all__ = ["CHECKS", "CheckResult", "Survey", "check", "failures", "narrow", "refuse_failures"]
 
 CHECKS: tuple[Check, ...] = (
-    counts.check_total,
-    counts.check_classes,
-    counts.check_sessions,
-    counts.check_speakers,
+    published.check_total,
+    published.check_classes,
+    published.check_parts,
+    published.check_sessions,
+    published.check_speakers,
     content.check_exclusions,
     content.check_ignored,
     content.check_labels,
+    content.check_other_labels,
     content.check_people,
+    leaks.check_folds,
+    leaks.check_shared_speakers,
+    leaks.check_shared_dialogues,
+    leaks.check_shared_scripts,
+    leaks.check_shared_texts,
+    leaks.check_shared_audio,
+    content.check_modalities,
     media.check_media,
     media.check_formats,
     media.check_silence,
@@ -37,29 +46,8 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def check(prepared: Prepared) -> list[CheckResult]:
+def check(prepared: Prepared | Survey) -> list[CheckResult]:
     """All checks that apply to a corpus, in the order of ``CHECKS``."""
-    results = (one(prepared) for one in CHECKS)
+    survey = prepared if isinstance(prepared, Survey) else Survey(prepared)
+    results = (one(survey) for one in CHECKS)
     return [result for result in results if result is not None]
-
-
-def refuse_failures(prepared: Prepared, results: Iterable[CheckResult], uses: set[Needs]) -> None:
-    """Stop an experiment on a corpus that lacks what it uses.
-
-    Args:
-        prepared: The corpus.
-        results: Of :func:`check`.
-        uses: What the experiment uses, among ``audio``, ``text``, ``labels``, ``words``.
-
-    Raises:
-        DataError: A failed check concerns it; the first one is told.
-    """
-    for result in results:
-        if result.status == "fail" and (not result.needs or result.needs in uses):
-            raise DataError(
-                f"{prepared.corpus.name} in {prepared.root}, {result.name} of "
-                f"{first_ids(list(result.ids))}",
-                expected="a check that passes",
-                got=result.detail,
-                fix=result.fix,
-            )

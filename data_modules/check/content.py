@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from data_modules.check.counts import count
 from data_modules.check.result import CheckResult, plural
+from data_modules.check.survey import Survey
 from data_modules.corpora.release import count_notes
+from data_modules.errors import LabelError
+from data_modules.labels import LabelScheme
+from data_modules.manifest import Utterance
 from data_modules.prepare import DAMAGED, LENGTH_DIFFERS
-from data_modules.prepared import Prepared
 
 
-def check_exclusions(prepared: Prepared) -> CheckResult:
+def check_exclusions(survey: Survey) -> CheckResult:
     """What of the release is not in the manifest, damaged audio aside?"""
     reasons = set(DAMAGED.values())
-    others = [e for e in prepared.exclusions if e.reason not in reasons]
+    others = [e for e in survey.prepared.exclusions if e.reason not in reasons]
     if not others:
         return CheckResult("release files", "pass", "every utterance was understood")
     return CheckResult(
@@ -25,19 +27,20 @@ def check_exclusions(prepared: Prepared) -> CheckResult:
     )
 
 
-def check_ignored(prepared: Prepared) -> CheckResult | None:
+def check_ignored(survey: Survey) -> CheckResult | None:
     """Which files and turns are passed over because they are no utterances?"""
-    if not prepared.ignored:
+    ignored = survey.prepared.ignored
+    if not ignored:
         return None
-    figures = ", ".join(f"{len(names)} {reason}" for reason, names in prepared.ignored.items())
-    ids = tuple(name for names in prepared.ignored.values() for name in names)
+    figures = ", ".join(f"{len(names)} {reason}" for reason, names in ignored.items())
+    ids = tuple(name for names in ignored.values() for name in names)
     return CheckResult("passed over", "pass", figures, ids=ids)
 
 
-def check_labels(prepared: Prepared) -> CheckResult:
-    """Does the label scheme know every label?"""
-    counts = count(prepared)
-    scheme = prepared.corpus.scheme.name
+def check_labels(survey: Survey) -> CheckResult:
+    """Does the usual label scheme know every label?"""
+    counts = survey.counts
+    scheme = survey.prepared.corpus.scheme.name
     if counts.unknown:
         found = sorted(set(counts.unknown.values()))
         return CheckResult(
@@ -58,14 +61,44 @@ def check_labels(prepared: Prepared) -> CheckResult:
     )
 
 
-def check_people(prepared: Prepared) -> CheckResult:
+def check_other_labels(survey: Survey) -> CheckResult | None:
+    """Do the other label schemes of the corpus know every label?"""
+    utterances, schemes = survey.prepared.utterances, survey.prepared.corpus.schemes[1:]
+    if not schemes:
+        return None
+    unknown = {scheme.name: _unknown(scheme, utterances) for scheme in schemes}
+    troubled = {name: found for name, found in unknown.items() if found}
+    if not troubled:
+        return CheckResult("other labels", "pass", f"all are known to {', '.join(unknown)}")
+    figures = "; ".join(
+        f"{name} does not know those of {plural(len(found), 'utterance')}: "
+        + ", ".join(sorted(set(found.values()))[:5])
+        for name, found in troubled.items()
+    )
+    ids = dict.fromkeys(name for found in troubled.values() for name in found)
+    return CheckResult("other labels", "warn", figures, ids=tuple(ids))
+
+
+def _unknown(scheme: LabelScheme, utterances: list[Utterance]) -> dict[str, str]:
+    """What stands in labels that a scheme does not know, by id."""
+    found = {}
+    for utterance in utterances:
+        try:
+            scheme.target_of(utterance)
+        except LabelError as error:
+            found[utterance.id] = error.got
+    return found
+
+
+def check_people(survey: Survey) -> CheckResult:
     """Has each utterance a speaker, and each speaker one gender and one session?"""
-    nobody = [u.id for u in prepared.utterances if u.speaker is None]
+    utterances = survey.prepared.utterances
+    nobody = [u.id for u in utterances if u.speaker is None]
     problems = [f"{plural(len(nobody), 'utterance')} without a speaker"] if nobody else []
     ids = list(nobody)
     genders: dict[str, set[str]] = defaultdict(set)
     sessions: dict[str, set[str]] = defaultdict(set)
-    for utterance in prepared.utterances:
+    for utterance in utterances:
         if utterance.speaker is not None:
             genders[utterance.speaker].add(utterance.gender or "unknown gender")
             if utterance.session is not None:
@@ -82,15 +115,43 @@ def check_people(prepared: Prepared) -> CheckResult:
     )
 
 
-def check_transcripts(prepared: Prepared) -> CheckResult:
+def check_modalities(survey: Survey) -> CheckResult | None:
+    """Which utterances lack audio or a transcript that others have?"""
+    utterances = survey.prepared.utterances
+    audio = {u.id for u in utterances if u.audio is not None}
+    text = {u.id for u in utterances if u.text}
+    if not audio or not text:
+        only = "audio alone" if audio else "transcripts alone" if text else "neither of the two"
+        return CheckResult("modalities", "pass", f"{only}, for all of {len(utterances)}")
+    silent = tuple(u.id for u in utterances if u.id not in audio)
+    wordless = tuple(u.id for u in utterances if u.id not in text)
+    both = len(audio & text)
+    figures = f"{both} with audio and transcript, {len(audio) - both} with audio alone, "
+    figures += f"{len(text) - both} with a transcript alone"
+    if silent:
+        return CheckResult(
+            "modalities",
+            "fail",
+            figures,
+            ids=silent,
+            needs="audio",
+            fix="add the audio of these utterances to the release",
+        )
+    return CheckResult("modalities", "warn" if wordless else "pass", figures, ids=wordless)
+
+
+def check_transcripts(survey: Survey) -> CheckResult:
     """Has every utterance words?"""
-    missing = [u.id for u in prepared.utterances if u.text is None]
-    empty = [u.id for u in prepared.utterances if u.text is not None and not u.text.strip()]
+    utterances = survey.prepared.utterances
+    missing = [u.id for u in utterances if u.text is None]
+    empty = [u.id for u in utterances if u.text is not None and not u.text.strip()]
+    if len(missing) == len(utterances):
+        return CheckResult("transcripts", "warn", "none in the release", needs="text")
     if missing or empty:
         return CheckResult(
             "transcripts",
             "fail",
-            f"{len(missing)} missing and {len(empty)} empty of {len(prepared.utterances)}",
+            f"{len(missing)} missing and {len(empty)} empty of {len(utterances)}",
             ids=(*missing, *empty),
             needs="text",
             fix="add these transcripts to the release",
@@ -98,10 +159,11 @@ def check_transcripts(prepared: Prepared) -> CheckResult:
     return CheckResult("transcripts", "pass", "every utterance has one", needs="text")
 
 
-def check_word_times(prepared: Prepared) -> CheckResult:
+def check_word_times(survey: Survey) -> CheckResult:
     """Which utterances have word times, and from whom?"""
-    sources = Counter(word.source for u in prepared.utterances for word in u.words)
-    bare = tuple(u.id for u in prepared.utterances if not u.words)
+    utterances = survey.prepared.utterances
+    sources = Counter(word.source for u in utterances for word in u.words)
+    bare = tuple(u.id for u in utterances if not u.words)
     figures = ", ".join(f"{number} words from {source}" for source, number in sources.items())
     if not sources:
         return CheckResult(
@@ -116,9 +178,9 @@ def check_word_times(prepared: Prepared) -> CheckResult:
     )
 
 
-def check_notes(prepared: Prepared) -> CheckResult | None:
+def check_notes(survey: Survey) -> CheckResult | None:
     """What else should be known of utterances and files that are used?"""
-    notes = [note for note in prepared.notes if note.reason != LENGTH_DIFFERS]
+    notes = [note for note in survey.prepared.notes if note.reason != LENGTH_DIFFERS]
     if not notes:
         return None
     return CheckResult(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from data_modules.prepared import Prepared
-
 Status = Literal["pass", "warn", "fail"]
-Needs = Literal["", "audio", "text", "labels", "words"]
+Needs = Literal["", "audio", "text", "labels", "words", "folds"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,8 @@ class CheckResult:
             should know.
         detail: One sentence with numbers.
         ids: Utterances or files concerned, all of them.
-        needs: What an experiment must use to be concerned; empty if every one is.
+        needs: What an experiment must use to be concerned; empty if every one is. Nobody uses
+            ``folds``, which are those of the usual protocol: an experiment proves its own.
         fix: What to do, for a failure.
     """
 
@@ -32,10 +30,6 @@ class CheckResult:
     ids: tuple[str, ...] = ()
     needs: Needs = ""
     fix: str = ""
-
-
-Check = Callable[[Prepared], CheckResult | None]
-"""A check; None where it does not apply to the corpus."""
 
 
 def plural(count: int, singular: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +139,7 @@ class Corpus:
         title: What people call it.
         read: Folder to :class:`Release`.
         version: Raised when the reader changes what it gives; older manifests are then refused.
-        schemes: Label schemes for it; the first is the usual one.
+        schemes: Label schemes for it; the first is the usual one. Empty where only a folder says.
         language: ISO 639-1 code.
         licence: Terms, in a line.
         source: Where to get it.
@@ -147,6 +147,7 @@ class Corpus:
         features: Features that come with it, by name.
         protocol: The usual protocol; empty for the release's own parts where there are any, else
             for five folds by speaker where there are enough speakers.
+        schemes_of: Folder to the label schemes that it states itself, such as a user's own table.
     """
 
     name: str
@@ -160,6 +161,15 @@ class Corpus:
     published: Published | None = None
     features: Mapping[str, ReadyFeatures] = field(default_factory=dict)
     protocol: str = ""
+    schemes_of: Callable[[Path], tuple[LabelScheme, ...]] | None = None
+
+    def at(self, root: Path) -> Corpus:
+        """The corpus as its folder completes it: with the label schemes that only this one states.
+
+        Raises:
+            DataError: What states them is missing or wrong.
+        """
+        return self if self.schemes_of is None else replace(self, schemes=self.schemes_of(root))
 
     @property
     def scheme(self) -> LabelScheme:

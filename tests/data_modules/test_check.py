@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from data_modules.check import CHECKS, CheckResult, check, refuse_failures
+from data_modules.check import CHECKS, CheckResult, Survey, check, refuse_failures
 from data_modules.corpora import CORPORA
+from data_modules.corpora.release import Published
 from data_modules.errors import DataError
 from data_modules.manifest import Utterance
 from data_modules.prepare import prepare
@@ -22,8 +23,8 @@ NAME = "Ses02F_impro01_M001"
 OTHER = "Ses04F_impro01_M001"
 TURNS = tree.small_turns()
 IEMOCAP = CORPORA["iemocap"]
-COPY = {"size", "classes", "sessions", "speakers"}
-"""Checks that a copy with 80 of 5,531 turns cannot pass."""
+COPY = {"size", "classes", "sessions", "speakers", "shared scripts", "shared texts"}
+"""Checks that a copy with 80 of 5,531 turns, all with the same words, cannot pass."""
 
 
 @pytest.fixture
@@ -59,6 +60,12 @@ def test_a_sound_part_of_a_release_only_differs_in_counts(release: Path) -> None
     kept = sum(turn.label in ("neu", "hap", "exc", "sad", "ang") for turn in TURNS)
     assert results["size"].detail == f"{kept} of 5531 turns in four classes of the release"
     assert {results[name].status for name in COPY} == {"warn"}
+    assert results["folds"].detail == (
+        "iemocap4-session5: 5 folds, with speakers, sessions, dialogues apart"
+    )
+    assert results["modalities"].detail == (
+        "80 with audio and transcript, 0 with audio alone, 0 with a transcript alone"
+    )
     assert "5 of 5 sessions differ: 1: " in results["sessions"].detail
 
 
@@ -135,7 +142,9 @@ def test_equal_audio_is_found_and_speakers_are_told(release: Path) -> None:
     assert result.detail == "2 clips with the audio of another"
     tree.clip_path(release, OTHER).write_bytes(clip)
     result = results_of(release)["duplicates"]
-    assert result.detail == "3 clips with the audio of another, 3 of them of another speaker"
+    assert result.detail == (
+        "3 clips with the audio of another, 3 of them of another speaker, 3 of them in another part"
+    )
 
 
 def test_lines_that_cannot_be_read_warn_and_are_named(release: Path) -> None:
@@ -203,7 +212,8 @@ def test_every_check_speaks_on_a_release_with_every_defect(release: Path) -> Non
         trap(release, name)
     prepared = prepare(IEMOCAP, release, release.parent / "cache")
     results = check(prepared)
-    assert len(results) == len(CHECKS)
+    # IEMOCAP has no parts of its own
+    assert len(results) == len(CHECKS) - 1
     text = render(counts_table(prepared), exclusions_table(prepared), checks_table(results))
     for word in (
         "audio is missing",
@@ -240,3 +250,58 @@ def test_brackets_in_a_detail_are_no_markup() -> None:
     assert "expected `[a - b]`" in text
     assert "[red]" in text
     assert "mend [/x]" in text
+
+
+def test_other_schemes_are_looked_at_too(release: Path) -> None:
+    assert results_of(release)["other labels"].detail == "all are known to iemocap_vad"
+    prepared = prepare(IEMOCAP, release, release.parent / "cache")
+    worse = [
+        replace(u, labels={**u.labels, "ratings": {"valence": 7.0}}) if u.id == NAME else u
+        for u in prepared.utterances
+    ]
+    (result,) = (r for r in check(replace(prepared, utterances=worse)) if r.name == "other labels")
+    assert (result.status, result.ids) == ("warn", (NAME,))
+    assert result.detail == "iemocap_vad does not know those of 1 utterance: 7.0"
+
+
+def test_lengths_that_nobody_stated_are_not_compared(release: Path) -> None:
+    assert results_of(release)["stated lengths"].status == "pass"
+    prepared = prepare(IEMOCAP, release, release.parent / "cache")
+    assert prepared.num_stated == 80
+    unstated = replace(prepared, num_stated=0)
+    assert "stated lengths" not in {result.name for result in check(unstated)}
+
+
+def test_parts_stand_beside_the_published_ones() -> None:
+    corpus = replace(
+        CORPORA["emodb"],
+        protocol="",
+        published=Published("clips", 4, parts={"train": 2, "val": 1, "test": 1}),
+    )
+    parts = ("test", "train", "train", "other")
+    utterances = [
+        Utterance(str(k), "emodb", part=part, labels={"category": "A"})
+        for k, part in enumerate(parts)
+    ]
+    prepared = replace(of(), corpus=corpus, utterances=utterances)
+    assert list(Survey(prepared).counts.parts) == ["train", "other", "test"]
+    (result,) = (r for r in check(prepared) if r.name == "parts")
+    assert result.status == "warn"
+    assert result.detail == "2 of 4 parts differ: val: 0 of 1, other: 1 of 0"
+
+
+def test_a_corpus_without_transcripts_or_audio_passes() -> None:
+    (result,) = (r for r in check(of(Utterance("a", "x"))) if r.name == "transcripts")
+    assert (result.status, result.detail) == ("warn", "none in the release")
+    (result,) = (r for r in check(of(Utterance("a", "x", text="so"))) if r.name == "modalities")
+    assert (result.status, result.detail) == ("pass", "transcripts alone, for all of 1")
+
+
+def test_many_differences_are_told_in_part() -> None:
+    corpus = replace(
+        CORPORA["emodb"],
+        published=Published("clips", 90, speakers={f"{k:02}": 3 for k in range(30)}),
+    )
+    (result,) = (r for r in check(replace(of(), corpus=corpus)) if r.name == "speakers")
+    assert result.detail.startswith("30 of 30 speakers differ: 00: 0 of 3, 01: ")
+    assert result.detail.endswith("11: 0 of 3 and 18 more")

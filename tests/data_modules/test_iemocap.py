@@ -262,7 +262,9 @@ def test_the_published_turns_give_the_published_counts(tmp_path: Path, shared_da
     for utterance in prepared.utterances:
         scenes.setdefault(utterance.script, set()).add(utterance.session)
     assert all(len(sessions) == 5 for sessions in scenes.values())
-    assert {result.status for result in check(prepared)} == {"pass"}
+    # scenes are played in every session, and the tree has the same words everywhere
+    troubled = {result.name for result in check(prepared) if result.status != "pass"}
+    assert troubled == {"shared scripts", "shared texts"}
     begin = time.monotonic()
     again = prepare(CORPORA["iemocap"], release, tmp_path / "cache")
     assert time.monotonic() - begin < first

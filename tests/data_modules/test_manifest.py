@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_modules import manifest
 from data_modules.errors import ManifestError, first_ids
 from data_modules.manifest import (
     Utterance,
@@ -17,6 +16,7 @@ from data_modules.manifest import (
     read_manifest,
     write_manifest,
 )
+from data_modules.shared_values import SharedValues
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 NAME = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
@@ -147,7 +147,7 @@ def test_what_repeats_is_kept_once_and_stays_what_it_was(tmp_path: Path) -> None
 def test_stores_of_repeated_values_stay_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manifest._Shared, "_LIMIT", 3)
+    monkeypatch.setattr(SharedValues, "_LIMIT", 3)
     path = tmp_path / "demo.jsonl"
     made = [
         Utterance(f"{k}", "demo", text=f"text {k}", labels={"rating": k / 7, "votes": {f"{k}": k}})

@@ -77,6 +77,7 @@ def test_what_was_written_is_read_back_equal(release: Path, tmp_path: Path) -> N
         "excluded": {"audio is missing": 1},
         "ignored": {"leftovers of a file system (._*, .DS_Store)": 4},
         "notes": {"no word times (.wdseg)": 1},
+        "stated_lengths": len(TURNS) - 1,
     }
     assert sorted(path.name for path in (tmp_path / "cache" / "manifests").iterdir()) == [
         "iemocap.exclusions.jsonl",
