@@ -1,7 +1,7 @@
 """Audio files to 16 kHz mono float32, and every way in which a file can disappoint, by name.
 
 Nothing here knows corpora. A file that cannot be used whole raises; it is never shortened or
-filled up.
+filled up. The sound of video files is decoded in ``containers.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ SAMPLE_RATE = 16_000
 """Rate of all audio inside sermm, in Hz."""
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+
+CONTAINERS = frozenset((".mp4", ".mkv", ".avi", ".webm", ".m4a", ".mov"))
+"""Suffixes of files whose sound FFmpeg decodes, all others go to libsndfile."""
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # writers that stream (pipes) cannot know the length and leave one of these in its place
@@ -46,6 +49,10 @@ class TruncatedMediaError(MediaError):
     """The file ends before its header, or its utterance, says."""
 
 
+class MissingReaderError(MediaError):
+    """What reads such files is not installed: no fault of the file."""
+
+
 @dataclass(frozen=True)
 class AudioInfo:
     """What a file says of itself.
@@ -67,11 +74,14 @@ class AudioInfo:
 
 
 def read_info(path: Path) -> AudioInfo:
-    """Rate, channels and length of a file, from its header.
+    """Rate, channels and length of a file, from its header; a video file is decoded for it.
 
     Raises:
         MediaError: The file is missing, empty, no audio, or shorter than its header says.
     """
+    if is_container(path):
+        samples, sample_rate = _read_container(path, None, None)
+        return AudioInfo(sample_rate, samples.shape[1], len(samples))
     try:
         _expect_bytes(path)
         _expect_whole_wav(path)
@@ -79,12 +89,7 @@ def read_info(path: Path) -> AudioInfo:
     except RuntimeError as error:  # libsndfile's
         _unreadable(path, error)
     except OSError as error:
-        raise UnreadableMediaError(
-            path,
-            expected="a file that may be read",
-            got=str(error.strerror),
-            fix="correct its permissions, or copy it again from the release",
-        ) from None
+        _forbidden(path, error)
     if info.frames <= 0:
         raise EmptyMediaError(
             path,
@@ -95,13 +100,18 @@ def read_info(path: Path) -> AudioInfo:
     return AudioInfo(int(info.samplerate), int(info.channels), int(info.frames))
 
 
+def is_container(path: Path) -> bool:
+    """Whether the sound of a file is decoded by FFmpeg."""
+    return path.suffix.lower() in CONTAINERS
+
+
 def read_channels(
     path: Path, start_s: float | None = None, end_s: float | None = None
 ) -> tuple[Array, int]:
     """Decode a file as it is.
 
     Args:
-        path: WAV, FLAC, OGG or MP3.
+        path: WAV, FLAC, OGG or MP3, or a video file (``CONTAINERS``).
         start_s: Where to start, None for the start of the file.
         end_s: Where to end, None for the end of the file.
 
@@ -112,23 +122,14 @@ def read_channels(
         MediaError: As :func:`read_info`; also if the file ends before ``end_s``, cannot be decoded
             to its end, or holds values that are not finite.
     """
+    if is_container(path):
+        return _read_container(path, start_s, end_s)
     info = read_info(path)
     start = 0 if start_s is None else round(start_s * info.sample_rate)
     stop = info.num_samples if end_s is None else round(end_s * info.sample_rate)
-    if not 0 <= start < stop:
-        raise EmptyMediaError(
-            path,
-            expected="a part with a start before its end",
-            got=f"{start_s} s to {end_s} s",
-            fix="mend the times of the utterance in the release, then `sermm prepare` again",
-        )
+    _expect_part(path, start, stop, info.sample_rate)
     if stop > info.num_samples:
-        raise TruncatedMediaError(
-            path,
-            expected=f"audio up to {stop / info.sample_rate:.3f} s",
-            got=f"{info.duration_s:.3f} s",
-            fix="copy the file again from the release, then `sermm prepare` again",
-        )
+        _ends_before(path, stop / info.sample_rate, info.duration_s)
     try:
         samples, _ = soundfile.read(
             str(path), start=start, frames=stop - start, dtype="float32", always_2d=True
@@ -148,14 +149,29 @@ def read_channels(
             got=str(len(samples)),
             fix="copy the file again from the release",
         )
-    if not np.isfinite(samples).all():
-        raise UnreadableMediaError(
-            path,
-            expected="finite samples",
-            got=f"{int((~np.isfinite(samples)).sum())} that are infinite or not a number",
-            fix="convert the file again from its source",
-        )
+    _expect_finite(path, samples)
     return samples, info.sample_rate
+
+
+def _read_container(path: Path, start_s: float | None, end_s: float | None) -> tuple[Array, int]:
+    """As :func:`read_channels`, of a video file."""
+    try:
+        _expect_bytes(path)
+        with path.open("rb") as stream:
+            if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                _lfs_pointer(path)
+    except OSError as error:
+        _forbidden(path, error)
+    from data_modules.containers import read_track
+
+    samples, sample_rate, there = read_track(path, start_s, end_s)
+    start = 0 if start_s is None else round(start_s * sample_rate)
+    stop = there if end_s is None else round(end_s * sample_rate)
+    _expect_part(path, start, stop, sample_rate)
+    if stop > there:
+        _ends_before(path, stop / sample_rate, there / sample_rate)
+    _expect_finite(path, samples)
+    return samples, sample_rate
 
 
 def to_mono_16k(samples: Array, sample_rate: int) -> Array:
@@ -244,15 +260,58 @@ def _expect_whole_wav(path: Path) -> None:
             stream.seek(length + length % 2, 1)
 
 
+def _expect_part(path: Path, start: int, stop: int, sample_rate: int) -> None:
+    """Check that there is something between two samples."""
+    if not 0 <= start < stop:
+        raise EmptyMediaError(
+            path,
+            expected="a part with a start before its end",
+            got=f"{start / sample_rate:.3f} s to {stop / sample_rate:.3f} s",
+            fix="mend the times of the utterance in the release, then `sermm prepare` again",
+        )
+
+
+def _expect_finite(path: Path, samples: Array) -> None:
+    if not np.isfinite(samples).all():
+        raise UnreadableMediaError(
+            path,
+            expected="finite samples",
+            got=f"{int((~np.isfinite(samples)).sum())} that are infinite or not a number",
+            fix="convert the file again from its source",
+        )
+
+
+def _ends_before(path: Path, wanted_s: float, there_s: float) -> NoReturn:
+    raise TruncatedMediaError(
+        path,
+        expected=f"audio up to {wanted_s:.3f} s",
+        got=f"{there_s:.3f} s",
+        fix="copy the file again from the release, then `sermm prepare` again",
+    )
+
+
+def _forbidden(path: Path, error: OSError) -> NoReturn:
+    raise UnreadableMediaError(
+        path,
+        expected="a file that may be read",
+        got=str(error.strerror),
+        fix="correct its permissions, or copy it again from the release",
+    ) from None
+
+
+def _lfs_pointer(path: Path) -> NoReturn:
+    raise PointerMediaError(
+        path,
+        expected="audio",
+        got="a Git LFS pointer, that is the address of the audio",
+        fix="run `git lfs pull` in the release",
+    ) from None
+
+
 def _unreadable(path: Path, error: Exception) -> NoReturn:
     with path.open("rb") as stream:
         if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
-            raise PointerMediaError(
-                path,
-                expected="audio",
-                got="a Git LFS pointer, that is the address of the audio",
-                fix="run `git lfs pull` in the release",
-            ) from None
+            _lfs_pointer(path)
     raise UnreadableMediaError(
         path,
         expected="audio that libsndfile reads (WAV, FLAC, OGG, MP3)",

@@ -16,6 +16,7 @@ from pathlib import Path
 from data_modules.audio import (
     EmptyMediaError,
     MissingMediaError,
+    MissingReaderError,
     PointerMediaError,
     TruncatedMediaError,
 )
@@ -76,8 +77,10 @@ def prepare(
 
     Raises:
         CorpusNotFoundError: There is no release at ``root``, or nothing of it can be used.
+        MissingReaderError: Its files need a decoder that is not installed.
     """
     root = root.resolve()
+    corpus = corpus.at(root)
     release = corpus.read(root)
     _expect_unique(corpus, root, release)
     earlier = _earlier(corpus, root, cache)
@@ -174,6 +177,9 @@ def _scan_all(
             return facts
         try:
             return scan_media(utterance.id, root, *part)
+        except MissingReaderError:
+            # no fault of the file: it would leave out a whole corpus for an installation
+            raise
         except MediaError as error:
             return error
 

@@ -112,9 +112,10 @@ def load_prepared(corpus: Corpus, cache: Path) -> Prepared:
             got=f"no media facts for {first_ids(strays)}",
             fix=again(corpus),
         )
+    root = Path(about["root"])
     return Prepared(
-        corpus=corpus,
-        root=Path(about["root"]),
+        corpus=corpus.at(root),
+        root=root,
         cache=cache,
         utterances=utterances,
         exclusions=_read_exclusions(path.with_suffix(".exclusions.jsonl")),

@@ -131,7 +131,7 @@ def make_selection(config: Config, prepared: Prepared) -> Selection:
     left_out = [Exclusion(name, f"no {what} in the release") for name, what in lacking.items()]
     return select(
         [u for u in prepared.utterances if u.id not in lacking],
-        scheme=find_scheme(config.data.labels),
+        scheme=find_scheme(config.data.labels, prepared.corpus),
         protocol=find_protocol(config.data.protocol),
         exclusions=[*prepared.exclusions, *left_out],
     )

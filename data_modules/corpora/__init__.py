@@ -6,7 +6,19 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 
-from data_modules.corpora import emodb, iemocap, mosei, mosi, nemo, ravdess
+from data_modules.corpora import (
+    emobox,
+    emodb,
+    emorynlp,
+    goemotions,
+    iemocap,
+    meld,
+    mosei,
+    mosi,
+    nemo,
+    ravdess,
+    table,
+)
 from data_modules.corpora.release import Corpus, Note, Published, ReadyFeatures, Release
 from data_modules.errors import ConfigError
 from data_modules.labels import LabelScheme
@@ -30,6 +42,11 @@ CORPORA: dict[str, Corpus] = {
     "nemo": nemo.CORPUS,
     "mosei": mosei.CORPUS,
     "mosi": mosi.CORPUS,
+    "meld": meld.CORPUS,
+    "emorynlp": emorynlp.CORPUS,
+    "goemotions": goemotions.CORPUS,
+    "emobox": emobox.CORPUS,
+    "table": table.CORPUS,
     # synthesised by demo.py into IEMOCAP's layout, so that IEMOCAP's reader is what it exercises
     "demo": replace(
         iemocap.CORPUS,
@@ -66,18 +83,23 @@ def find_corpus(name: str) -> Corpus:
     )
 
 
-def find_scheme(name: str) -> LabelScheme:
+def find_scheme(name: str, corpus: Corpus | None = None) -> LabelScheme:
     """The label scheme that ``data.labels`` names.
+
+    Args:
+        name: Of the scheme.
+        corpus: Whose scheme it has to be, as its folder completes it; None for any corpus'.
 
     Raises:
         ConfigError: There is none of this name.
     """
-    if name in SCHEMES:
-        return SCHEMES[name]
-    near = get_close_matches(name.lower(), SCHEMES, n=1)
+    known = SCHEMES if corpus is None else {scheme.name: scheme for scheme in corpus.schemes}
+    if name in known:
+        return known[name]
+    near = get_close_matches(name.lower(), known, n=1)
     raise ConfigError(
         "data.labels",
-        expected=f"one of {', '.join(SCHEMES)}",
+        expected=f"one of {', '.join(known)}",
         got=repr(name),
         fix=f"write {near[0]}" if near else "choose one of these",
     )
