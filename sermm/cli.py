@@ -82,6 +82,17 @@ def download(
     download_corpus(corpus, root, accepted=accept_licence)
 
 
+@app.command("convert-mmsa")
+def convert_mmsa(
+    source: Annotated[Path, typer.Argument(help="A feature file of MMSA, such as aligned_50.pkl.")],
+    target: Annotated[Path, typer.Argument(help="The HDF5 file to write, NAME.h5.")],
+) -> None:
+    """Turn MMSA's pickle into HDF5: plain data and arrays alone, nothing in it is run."""
+    from sermm.commands import convert_mmsa_file
+
+    convert_mmsa_file(source, target)
+
+
 @app.command()
 def align(
     corpus: CorpusName,

@@ -104,6 +104,22 @@ def _accept_licence(source: Source, *, accepted: bool) -> None:
         raise ConfigError("the licence", expected=wanted, got="no", fix=fix)
 
 
+def convert_mmsa_file(source: Path, target: Path) -> None:
+    """Convert a feature file of MMSA and print what was in it."""
+    from data_modules.mmsa import convert_mmsa
+
+    with progress_bar(f"converting {source.name}") as on_progress:
+        made = convert_mmsa(source, target, on_progress=on_progress)
+    if made.published:
+        say(f"{source} is MMSA's {made.published}")
+    else:
+        say(f"{source} is none of the files that MMSA publishes, by their checksums")
+    if made.left_out:
+        say(f"not converted, as MMSA knows no such names: {', '.join(made.left_out)}")
+    parts = ", ".join(f"{part} {number}" for part, number in made.num_utterances.items())
+    say(f"{made.path}: {parts}")
+
+
 def align_words(name: str, cache: Path, options: AlignOptions) -> None:
     """Time the words of a prepared corpus and print the shares.
 

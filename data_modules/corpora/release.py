@@ -219,11 +219,15 @@ def relative(path: Path, root: Path) -> str:
 
 def read_text(path: Path, root: Path, release: Release) -> str:
     """Text of a file in UTF-8; what is not UTF-8 is read as Latin-1, and noted."""
-    data = path.read_bytes()
+    return decode_text(path.read_bytes(), relative(path, root), release)
+
+
+def decode_text(data: bytes, where: str, release: Release) -> str:
+    """As :func:`read_text`, of what was read already."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        release.note(relative(path, root), "text is not UTF-8, read as Latin-1", str(error))
+        release.note(where, "text is not UTF-8, read as Latin-1", str(error))
         return data.decode("latin-1")
 
 

@@ -19,6 +19,7 @@ COMMANDS = [
     "prepare",
     "check",
     "download",
+    "convert-mmsa",
     "align",
     "config",
     "extract",
