@@ -38,9 +38,7 @@ _BERT = {
 def _wave(kind: str, settings: dict[str, Any]) -> Any:
     import transformers
 
-    return getattr(transformers, f"{kind}Model")(
-        getattr(transformers, f"{kind}Config")(**settings)
-    )
+    return getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**settings))
 
 
 def _data2vec() -> Any:

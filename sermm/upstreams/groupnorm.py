@@ -21,7 +21,7 @@ def masked_group_norm(values: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Te
 
     Args:
         values: ``(B, C, F)``, any content in the padding.
-        lengths: ``(B,)`` int64, between 1 and F.
+        lengths: ``(B,)`` int64, between 2 and F: one value has no variance.
         norm: Its groups, weights and epsilon.
 
     Returns:

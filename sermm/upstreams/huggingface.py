@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from data_modules.errors import ConfigError, ModelError
-from data_modules.pretrained import quiet_transformers
+from data_modules.errors import ConfigError
+from sermm.upstreams.architecture import SETTINGS, Architecture, build_encoder, read_encoder
 from sermm.upstreams.chunks import join_chunks, plan_chunks
 from sermm.upstreams.encoder import FrameEncoder
 from sermm.upstreams.interface import SAMPLE_RATE, LayerFeatures, SpeechFeatures, SpeechUpstream
@@ -29,32 +29,11 @@ from sermm.upstreams.pretrained import (
     commit_of,
     file_digest,
     find_folder,
-    load_encoder,
-    reading,
     state_digest,
 )
-from sermm.upstreams.spectra import ConformerEncoder, WhisperEncoder
-from sermm.upstreams.waves import WAVE_FAMILIES, WaveEncoder
 
-FAMILIES = (*WAVE_FAMILIES, "wav2vec2-bert", "whisper")
-"""``model_type`` of the models that can be loaded."""
-
-_SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 # of a configuration, what says nothing about the frames
 _NO_CONTENT = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What builds a model without its weights: plain data, for a checkpoint.
-
-    Attributes:
-        config: Configuration of the transformers model.
-        extractor: Settings of its feature extractor.
-    """
-
-    config: dict[str, Any]
-    extractor: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -110,7 +89,7 @@ class HuggingFaceUpstream(SpeechUpstream):
         super().__init__()
         self.architecture = architecture
         self.origin = origin
-        self.encoder = encoder = encoder or _build_encoder(architecture)
+        self.encoder = encoder = encoder or build_encoder(architecture)
         self.choice = choose_layers(layers, encoder.num_transformer_layers)
         # weights that no frame depends on would have no gradient, which stalls distributed training
         encoder.keep_layers(max(self.choice.indices))
@@ -256,100 +235,21 @@ def load_huggingface(
             of the encoder.
     """
     where = f"model.speech.name={name}"
-    folder = find_folder(name, revision, settings=_SETTINGS, where=where)
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
-
-    with reading(where), quiet_transformers():
-        config: Any = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    if config.model_type not in FAMILIES:
-        raise ModelError(
-            where,
-            expected=f"a speech encoder: {', '.join(FAMILIES)}",
-            got=config.model_type,
-            fix="choose a model of one of these families",
-        )
-    _switch_off(config)
-    if not any((folder / file).is_file() for file in _SETTINGS[1:]):
-        raise ModelError(
-            where,
-            expected="a preprocessor_config.json, which says whether waveforms are normalised",
-            got="none",
-            fix="add the one that belongs to the model",
-        )
-    with reading(where), quiet_transformers():
-        extractor = AutoFeatureExtractor.from_pretrained(str(folder), local_files_only=True)
-    architecture = Architecture(_plain(config.to_dict()), _plain(extractor.to_dict()))
-    _check_extractor(config, extractor, where)
-    model = load_encoder(AutoModel, folder, where=where, config=config)
-    commit = commit_of(folder)
+    folder = find_folder(name, revision, settings=SETTINGS, where=where)
+    architecture, encoder = read_encoder(folder, where=where)
     return HuggingFaceUpstream(
         architecture,
         layers=layers,
         chunk_s=chunk_s,
         chunk_overlap_s=chunk_overlap_s,
-        encoder=_wrap(model, extractor),
+        encoder=encoder,
         origin=Origin(
             name=name,
             revision=revision,
-            commit=commit,
-            sha256=file_digest(folder, (*_SETTINGS, *WEIGHT_FILES, *OLD_WEIGHT_FILES)),
+            commit=commit_of(folder),
+            sha256=file_digest(folder, (*SETTINGS, *WEIGHT_FILES, *OLD_WEIGHT_FILES)),
         ),
     )
-
-
-def _switch_off(config: Any) -> None:
-    """Settings of training that would change frames or add weights without a use here."""
-    for key in ("layerdrop", "encoder_layerdrop", "mask_time_prob", "mask_feature_prob"):
-        if hasattr(config, key):
-            setattr(config, key, 0.0)
-    for key in ("apply_spec_augment", "add_adapter"):
-        if hasattr(config, key):
-            setattr(config, key, False)
-
-
-def _check_extractor(config: Any, extractor: Any, where: str) -> None:
-    facts = [("sampling_rate", SAMPLE_RATE, extractor.sampling_rate)]
-    if config.model_type == "wav2vec2-bert":
-        size = extractor.num_mel_bins * extractor.stride
-        facts.append(("values in a frame", config.feature_projection_input_dim, size))
-    elif config.model_type == "whisper":
-        size = 2 * config.max_source_positions * extractor.hop_length
-        facts.append(("samples in a window", size, extractor.n_samples))
-        facts.append(("feature_size", config.num_mel_bins, extractor.feature_size))
-    for what, expected, got in facts:
-        if expected != got:
-            raise ModelError(
-                where,
-                expected=f"a feature extractor with {what} {expected}",
-                got=str(got),
-                fix="use the preprocessor_config.json that belongs to the model",
-            )
-
-
-def _wrap(model: Any, extractor: Any) -> FrameEncoder:
-    family = model.config.model_type
-    if family == "whisper":
-        return WhisperEncoder(model.encoder, extractor=extractor)
-    if family == "wav2vec2-bert":
-        return ConformerEncoder(model, num_bands=extractor.num_mel_bins, stacked=extractor.stride)
-    return WaveEncoder(model, normalized=extractor.do_normalize)
-
-
-def _build_encoder(architecture: Architecture) -> FrameEncoder:
-    """With random weights."""
-    from transformers import (
-        AutoConfig,
-        AutoModel,
-        SeamlessM4TFeatureExtractor,
-        Wav2Vec2FeatureExtractor,
-        WhisperFeatureExtractor,
-    )
-
-    config: Any = AutoConfig.for_model(**architecture.config)
-    extractors = {"whisper": WhisperFeatureExtractor, "wav2vec2-bert": SeamlessM4TFeatureExtractor}
-    extractor = extractors.get(config.model_type, Wav2Vec2FeatureExtractor)
-    model = AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    return _wrap(model, extractor(**architecture.extractor))
 
 
 def _longest(encoder: FrameEncoder, num_frames: int) -> int:
@@ -374,13 +274,6 @@ def _chunk_sizes(encoder: FrameEncoder, chunk_s: float, overlap_s: float) -> tup
             fix="choose a shorter overlap or a longer model.speech.chunk_s",
         )
     return size, overlap
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON can hold it; tables that are computed from other settings are left out."""
-    kept = {k: v for k, v in settings.items() if k not in ("mel_filters", "window")}
-    plain: dict[str, Any] = json.loads(json.dumps(kept))
-    return plain
 
 
 def _digest_of(settings: Mapping[str, Any]) -> str:

@@ -48,6 +48,8 @@ class WaveEncoder(FrameEncoder):
             self.min_samples += (kernel - 1) * self.frame_stride
             self.frame_stride *= stride
         self.first_center = self.min_samples / 2
+        if hasattr(model, "masked_spec_embed"):
+            del model.masked_spec_embed  # of SpecAugment; UniSpeech-SAT has it at any setting
         if self.family == "wavlm":
             from sermm.upstreams.wavlm import use_fast_attention
 

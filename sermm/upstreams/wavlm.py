@@ -18,32 +18,32 @@ from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 class FastWavLMAttention(WavLMAttention):
     """Same weights, same values. A bool mask over keys in place of one over positions."""
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        position_bias: Tensor | None = None,
-        index: int = 0,
+        *,
+        attention_mask: Tensor | None,
+        position_bias: Tensor,
         **options: Any,
-    ) -> tuple[Tensor, None, Tensor | None]:
+    ) -> tuple[Tensor, None, Tensor]:
         """Attend.
 
         Args:
             hidden_states: ``(B, F, D)``.
             attention_mask: ``(B, 1, 1, F)`` bool, True where a key is real; None if all are.
             position_bias: ``(1, H, F, F)``, shared by all layers.
-            index: Not read.
             **options: Not read.
         """
-        heads = hidden_states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, F, E)
-        gates = self.gru_rel_pos_linear(heads).unflatten(-1, (2, 4)).sum(-1)  # (B, H, F, 2)
+        by_head = (*hidden_states.shape[:-1], self.num_heads, -1)
+        heads = hidden_states.view(by_head).transpose(1, 2)  # (B, H, F, E)
+        gates = self.gru_rel_pos_linear(heads)  # (B, H, F, 8)
+        gates = gates.view(*gates.shape[:-1], 2, 4).sum(-1)
         update, reset = torch.sigmoid(gates).chunk(2, dim=-1)
-        gate = update * (reset * self.gru_rel_pos_const - 1.0) + 2.0
-        bias = gate * position_bias  # (B, H, F, F)
+        bias = (update * (reset * self.gru_rel_pos_const - 1.0) + 2.0) * position_bias
         if attention_mask is not None:
             bias = bias.masked_fill(~attention_mask, torch.finfo(bias.dtype).min)
         query, key, value = (
-            projection(hidden_states).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            projection(hidden_states).view(by_head).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         attended = scaled_dot_product_attention(
