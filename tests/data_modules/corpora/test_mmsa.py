@@ -115,6 +115,19 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     np.testing.assert_allclose(vectors["vc$_$0"][0], expected, rtol=1e-5)
 
 
+def test_an_id_whose_first_score_is_none_is_not_used_at_all(tmp_path: Path) -> None:
+    """Its features would be those of the first entry, beside the score of the second."""
+    data = feature_file()
+    data["train"]["id"][2] = "va$_$0"
+    data["train"]["regression_labels"][0] = np.inf
+    found = MOSI.read(release(tmp_path, data))
+    assert "va$_$0" not in {utterance.id for utterance in found.utterances}
+    assert [(e.id, e.reason) for e in found.exclusions] == [
+        ("va$_$0", "score that is no number"),
+        ("mosi.h5 train[2]", "listed twice"),
+    ]
+
+
 def test_values_beyond_32_bits_are_an_error(tmp_path: Path) -> None:
     data = feature_file()
     data["train"]["audio"][0, -1, 0] = 1e60
