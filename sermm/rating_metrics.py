@@ -14,12 +14,15 @@ Transformer, Tsai et al., 2019, and MMSA; ``round`` takes halves to the even nei
     acc2_non0 = share with (y > 0) = (x > 0) among utterances with x != 0: a y of 0 is negative
     f1_has0, f1_non0 = F1 of both sides of these, weighted by how often each is true
 
-and ``acc4``, for intensities in 0 .. 3, with round and clip to 0 .. 3.
+The F1 is MMSA's: the Multimodal Transformer hands the two arguments over the other way round, so
+it weights by how often each side is predicted. ``acc4``, for intensities in 0 .. 3, rounds and
+clips to 0 .. 3.
 
 Correlations need spread: where x or y is constant they are undefined, NaN. A mean over several
 ratings is NaN if one of them is, since leaving it out would reward a model that gave it up.
 
-Sums have the shape (..., T, M): T ratings; the first seven columns are ``MOMENTS``.
+Sums have the shape (..., T, M): T ratings; of the columns the first seven are the number of
+utterances and the sums of |y - x|, x, y, x^2, y^2 and x y.
 """
 
 from __future__ import annotations
@@ -31,7 +34,6 @@ import numpy as np
 
 from sermm.metrics import FloatArray, Metric, MetricInfo, NumberArray, share, wa, weighted_f1
 
-MOMENTS = ("count", "error", "x", "y", "xx", "yy", "xy")
 _SIDES = slice(7, 15)  # sentiment: counts of (true side, predicted side), with and without zero
 _ACC7, _ACC5 = 15, 16
 _ACC4 = 7  # intensity

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from data_modules.labels import Family, Kind
 from sermm.metrics import FloatArray
-from sermm.predictions import predictions_file, write_predictions
-from sermm.run_metrics import Excluded, RunKey, RunMetrics, write_run_metrics
+from sermm.predictions import predictions_file, read_predictions, write_predictions
+from sermm.run_metrics import (
+    Excluded,
+    RunKey,
+    RunMetrics,
+    read_run_metrics,
+    write_run_metrics,
+)
 from sermm.scoring import find_scoring
 
 CLASSES = ("neutral", "happy", "angry", "sad")
@@ -211,6 +218,26 @@ class FakeExperiment:
             for e in epochs
         ]
         folder.joinpath("history.csv").write_text("\n".join(lines) + "\n")
+
+
+def rescore(folder: Path) -> RunMetrics:
+    """Write the scores of a run whose predictions were changed."""
+    metrics = read_run_metrics(folder / "metrics.json")
+    said = read_predictions(folder / predictions_file())
+    added = metrics.scoring.contributions(said.references, said.outcomes)
+    metrics = replace(metrics, metrics=metrics.scoring.scores(added.sum(axis=0)))
+    write_run_metrics(folder / "metrics.json", metrics)
+    return metrics
+
+
+def change_cells(folder: Path, change: Callable[[list[str]], list[str]]) -> RunMetrics:
+    """Change each row of a run's predictions, behind id and speaker, and its scores."""
+    path = folder / predictions_file()
+    header, *lines = path.read_text().splitlines()
+    rows = [line.split(",") for line in lines]
+    changed = [",".join([*row[:2], *change(row[2:])]) for row in rows]
+    path.write_text("\n".join([header, *changed]) + "\n")
+    return rescore(folder)
 
 
 ENVIRONMENT = {

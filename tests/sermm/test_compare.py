@@ -9,13 +9,14 @@ import pytest
 from rich.console import Console
 
 from data_modules.errors import DataError
+from data_modules.labels import Family
 from sermm import metrics
 from sermm.compare import Comparison, compare, print_comparison
 from sermm.results import read_run
 from sermm.run_metrics import RunKey
 from sermm.statistics import paired_cluster_bootstraps
 from sermm.summary import summarise, write_summary
-from tests.sermm.fake_runs import FakeExperiment
+from tests.sermm.fake_runs import FakeExperiment, change_cells
 
 
 def finish(experiment: FakeExperiment) -> Path:
@@ -136,6 +137,61 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=match):
         compare(finish(strong), finish(replace(weak, **change)))  # type: ignore[arg-type]
+
+
+def test_of_an_error_the_lower_is_the_better(tmp_path: Path) -> None:
+    kinds = {"family": "intensity", "classes": ("happy", "sad")}
+    strong = FakeExperiment(tmp_path / "strong", skill=3.0, **kinds)  # type: ignore[arg-type]
+    weak = FakeExperiment(tmp_path / "weak", skill=1.0, **kinds)  # type: ignore[arg-type]
+    comparison = compare(finish(strong), finish(weak))
+    mae = comparison.differences["mae"]
+    errors = [
+        np.abs(run.predictions.outcomes - run.predictions.references).mean()
+        for run in (read_run(strong.folder / key.folder_name) for key in strong.keys)
+    ]
+    assert mae.a == pytest.approx(np.mean(errors))
+    assert mae.interval.high < 0
+    text = printed(comparison)
+    # two scores, over both ratings and of each
+    assert text.count("A is better") == 6
+    assert "MAE alone." in text
+    assert printed(compare(weak.folder, strong.folder)).count("B is better") == 6
+
+
+def test_undefined_scores_are_dashes(tmp_path: Path) -> None:
+    still = FakeExperiment(tmp_path / "a", family="rating", classes=("mood",), skill=0.0)
+    finish(still)
+    for key in still.keys:
+        change_cells(still.folder / key.folder_name, lambda cells: [cells[0], "4"])
+    text = printed(compare(finish(still), finish(replace(still, folder=tmp_path / "b"))))
+    assert "nan" not in text
+    assert text.count("no interval") == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "match"),
+    [
+        ("sentiment", "multilabel", r"the kind of a \(regression\), got multilabel"),
+        ("sentiment", "rating", r"the family of a \(sentiment\), got rating"),
+    ],
+)
+def test_other_kinds_of_targets_are_refused(
+    tmp_path: Path, one: Family, other: Family, match: str
+) -> None:
+    a, b = (
+        FakeExperiment(tmp_path / name, family=family, classes=("mood",))
+        for name, family in (("a", one), ("b", other))
+    )
+    with pytest.raises(DataError, match=match):
+        compare(finish(a), finish(b))
+
+
+def test_features_that_saw_the_labels_are_told_of_either(tmp_path: Path) -> None:
+    a = FakeExperiment(tmp_path / "a", leak="shared speakers; seen by its encoder")
+    b = FakeExperiment(tmp_path / "b", leak="shared speakers; another reason")
+    assert compare(finish(a), finish(b)).leak == (
+        "shared speakers; seen by its encoder; another reason"
+    )
 
 
 def test_other_speakers_of_the_same_utterances_are_refused(

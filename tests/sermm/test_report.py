@@ -197,7 +197,7 @@ def test_a_leak_stands_beside_every_score(leaking_html: str, leaking: FakeExperi
     summary = summarise(leaking.folder, leaking.keys)
     cells = re.findall(r"<td[^>]*>(.*?)</td>", leaking_html)
     scores = [cell for cell in cells if re.match(r"\d\.\d{3}", cell)]
-    assert len(re.findall("<th scope=\"col\">trivial: ", leaking_html)) == 2
+    assert len(re.findall('<th scope="col">trivial: ', leaking_html)) == 2
     # two predictors that hear nothing, by four scores
     assert sum("LEAK" in cell for cell in scores) == len(scores) - 2 * 4
     assert len(scores) > 60

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from sermm import results
 from sermm.predictions import read_predictions, write_predictions
 from sermm.run_metrics import RunKey, read_run_metrics, write_run_metrics
 from sermm.scoring import find_scoring
-from tests.sermm.fake_runs import FakeExperiment
+from tests.sermm.fake_runs import FakeExperiment, change_cells
 
 CLASSES = ("calm", "a,b", 'say "x"')
 IDS = ["u2", "u1", "u,3"]
@@ -233,6 +235,12 @@ def test_metrics_survive_a_second_writing(run_folder: Path) -> None:
         ({"excluded": {"count": 3, "reasons": {"x": 2}}}, r"excluded\.count: expected the sum"),
         ({"excluded": {"count": 3}}, r"excluded\.reasons: expected a value, got none"),
         ({"alignment": {"corpus": "all"}}, r"alignment\.corpus: expected float or int, got 'all'"),
+        ({"kind": "regression"}, r"family: expected the scores of a kind of target"),
+        ({"family": "rating"}, r"family: .*scores for classes \(classes\), got 'rating'"),
+        ({"train_means": {"happy": 1.0}}, r"train_means: expected \(\), got \('happy',\)"),
+        ({"conditions": {"../x": {}}}, r"conditions\.\.\./x: expected a name of small letters"),
+        ({"conditions": {"without-text": 1}}, r"conditions\.without-text: expected dict, got 1"),
+        ({"conditions": {"without-text": {}}}, r"predictions\.without-text\.csv: .*got no file"),
     ],
 )
 def test_damaged_metrics_name_the_key(
@@ -241,6 +249,129 @@ def test_damaged_metrics_name_the_key(
     edit_json(run_folder / "metrics.json", **changes)
     with pytest.raises(DataError, match=match):
         results.read_run(run_folder)
+
+
+def test_a_run_of_before_other_targets_reads_as_one_of_classes(run_folder: Path) -> None:
+    path = run_folder / "metrics.json"
+    record = json.loads(path.read_text())
+    for key in ("kind", "family", "train_means", "conditions"):
+        del record[key]
+    del record["metrics"]["weighted_f1"]
+    path.write_text(json.dumps(record))
+    run = results.read_run(run_folder)
+    assert (run.metrics.kind, run.metrics.family) == ("classes", "classes")
+    assert run.conditions == {}
+
+
+@pytest.fixture
+def rated_folder(tmp_path: Path) -> Path:
+    experiment = FakeExperiment(
+        tmp_path / "runs" / "rated",
+        folds=1,
+        seeds=(0,),
+        classes=("sentiment",),
+        family="sentiment",
+        conditions=("without-text", "only-text"),
+    )
+    return experiment.write_run(RunKey(0, 0))
+
+
+def test_conditions_are_read_beside_the_predictions(rated_folder: Path) -> None:
+    run = results.read_run(rated_folder)
+    assert list(run.conditions) == ["without-text", "only-text"]
+    for name, said in run.conditions.items():
+        assert said.ids == run.predictions.ids
+        error = np.abs(said.outcomes - run.predictions.references).mean()
+        assert run.metrics.conditions[name]["mae"] == pytest.approx(error)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "match"),
+    [
+        ("predictions.without-text.csv", "spk00_000,spk00", "spk00_000,spk01", "ids, speakers and"),
+        ("predictions.without-text.csv", "spk00_000,", "spk00_999,", "ids, speakers and labels as"),
+        (
+            "predictions.only-text.csv",
+            "_sentiment",
+            "_mood",
+            "the classes of predictions.only-text",
+        ),
+        ("predictions.csv", "true_sentiment", "true_sentimen", "expected columns"),
+    ],
+)
+def test_files_that_disagree_are_told(
+    rated_folder: Path, file: str, old: str, new: str, match: str
+) -> None:
+    path = rated_folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=match):
+        results.read_run(rated_folder)
+
+
+@pytest.mark.parametrize("where", ["metrics", "conditions"])
+def test_a_changed_score_is_told(rated_folder: Path, where: str) -> None:
+    path = rated_folder / "metrics.json"
+    record = json.loads(path.read_text())
+    scores = record["metrics"] if where == "metrics" else record["conditions"]["only-text"]
+    scores["acc7"] += 0.01
+    path.write_text(json.dumps(record))
+    file = "predictions" if where == "metrics" else r"predictions\.only-text"
+    with pytest.raises(DataError, match=rf"expected acc7 of {file}\.csv, 0\.\d+, got"):
+        results.read_run(rated_folder)
+
+
+def test_predictions_of_another_kind_are_told(rated_folder: Path) -> None:
+    other = FakeExperiment(
+        rated_folder.parents[1] / "tags",
+        folds=1,
+        seeds=(0,),
+        classes=("sentiment",),
+        family="multilabel",
+    ).write_run(RunKey(0, 0))
+    (rated_folder / "predictions.csv").write_bytes((other / "predictions.csv").read_bytes())
+    with pytest.raises(DataError, match=r"the kind of predictions\.csv, multilabel, got re"):
+        results.read_run(rated_folder)
+
+
+def test_undefined_scores_are_null_and_come_back(rated_folder: Path) -> None:
+    """A model that says the same of everything has no correlation."""
+    metrics = change_cells(rated_folder, lambda cells: [cells[0], "0.25"])
+    write_run_metrics(rated_folder / "metrics.json", replace(metrics, val={"mae": math.nan}))
+    record = json.loads((rated_folder / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert record["metrics"]["pearson_r"] is None
+    assert record["val"] == {"mae": None}
+    read = results.read_run(rated_folder).metrics
+    assert math.isnan(read.metrics["pearson_r"])
+    assert math.isnan(read.val["mae"])
+    # a number in the place of what is undefined is no less wrong than another number
+    edit_json(rated_folder / "metrics.json", metrics={**record["metrics"], "pearson_r": 0.0})
+    with pytest.raises(DataError, match=r"expected pearson_r of predictions\.csv, nan, got 0\.0"):
+        results.read_run(rated_folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"train_means": {}}, r"train_means: expected \('sentiment',\), got \(\)"),
+        ({"train_counts": {"sentiment": 3}}, r"train_counts: expected \(\), got"),
+    ],
+)
+def test_the_training_part_of_ratings_has_means(
+    rated_folder: Path, changes: dict[str, object], match: str
+) -> None:
+    edit_json(rated_folder / "metrics.json", **changes)
+    with pytest.raises(DataError, match=match):
+        results.read_run(rated_folder)
+
+
+def test_more_labels_than_utterances_are_told(tmp_path: Path) -> None:
+    folder = FakeExperiment(
+        tmp_path / "tags", folds=1, seeds=(0,), classes=("joy", "fear"), family="multilabel"
+    ).write_run(RunKey(0, 0))
+    edit_json(folder / "metrics.json", train_counts={"joy": 3, "fear": 99})
+    with pytest.raises(DataError, match=r"train_counts: expected at most 60, got 99"):
+        results.read_run(folder)
 
 
 def test_missing_and_unreadable_files_name_their_path(run_folder: Path) -> None:
