@@ -24,10 +24,12 @@ _TEXT_MODEL: _Needed = (
     ("tokenizer.json", ("tokenizer.json", "vocab.txt", "vocab.json")),
     _WEIGHTS,
 )
+_EXTRACTOR = ("preprocessor_config.json", ("preprocessor_config.json", "processor_config.json"))
+_SPEECH_MODEL: _Needed = (_CONFIG, _EXTRACTOR, _WEIGHTS)
 _CTC_MODEL: _Needed = (
     _CONFIG,
     ("vocab.json", ("vocab.json", "tokenizer.json")),
-    ("preprocessor_config.json", ("preprocessor_config.json", "processor_config.json")),
+    _EXTRACTOR,
     _WEIGHTS,
 )
 
@@ -45,6 +47,19 @@ def check_text_model(name: str, revision: str | None = None) -> None:
     """
     if name != "scratch":
         _check(name, revision, _TEXT_MODEL, "model.text.name", "scratch, a folder, or a hub id")
+
+
+def check_speech_model(name: str, revision: str | None = None) -> None:
+    """Look for a speech encoder, with its feature extractor.
+
+    Args:
+        name: A folder, or a hub id such as ``facebook/wav2vec2-base``.
+        revision: Of a hub id.
+
+    Raises:
+        ModelError: As :func:`check_text_model`.
+    """
+    _check(name, revision, _SPEECH_MODEL, "model.speech.name", "a folder, or a hub id")
 
 
 def check_ctc_model(name: str, revision: str | None = None, *, where: str) -> None:

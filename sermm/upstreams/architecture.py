@@ -81,6 +81,7 @@ def read_encoder(folder: Path, *, where: str) -> tuple[Architecture, FrameEncode
 def _wrap(model: Any, extractor: Any) -> FrameEncoder:
     family = model.config.model_type
     if family == "whisper":
+        extractor.dither = 0.0  # noise by chance
         return WhisperEncoder(model.encoder, extractor=extractor)
     if family == "wav2vec2-bert":
         return ConformerEncoder(model, num_bands=extractor.num_mel_bins, stacked=extractor.stride)
@@ -109,7 +110,7 @@ def _switch_off(config: Any) -> None:
     for key in ("layerdrop", "encoder_layerdrop", "mask_time_prob", "mask_feature_prob"):
         if hasattr(config, key):
             setattr(config, key, 0.0)
-    for key in ("apply_spec_augment", "add_adapter"):
+    for key in ("apply_spec_augment", "add_adapter", "gradient_checkpointing"):
         if hasattr(config, key):
             setattr(config, key, False)
 

@@ -122,7 +122,8 @@ class FrameEncoder(nn.Module, ABC):
                 last = index == self.num_transformer_layers
                 found.append(finish(hidden) if last else hidden)
         mask = length_mask(lengths, hidden.shape[1])
-        return torch.stack([clear_padding(state, mask) for state in found], dim=1), lengths
+        states = torch.stack([clear_padding(state, mask) for state in found], dim=1)
+        return states.float(), lengths  # half precision where torch.autocast says so
 
 
 def pad_pieces(pieces: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_modules.errors import ModelError
-from sermm.hub import check_text_model
+from sermm.hub import check_speech_model, check_text_model
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -175,3 +175,15 @@ def test_a_hub_that_nobody_may_ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(ModelError, match=r"HF_HUB_OFFLINE is set.*, got neither"):
         check_text_model("org/model")
+
+
+def test_a_speech_model_has_a_feature_extractor(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model")
+    with pytest.raises(
+        ModelError, match=r"model\.speech\.name=.*no preprocessor_config\.json;"
+    ):
+        check_speech_model(str(folder))
+    (folder / "preprocessor_config.json").write_text("{}")
+    check_speech_model(str(folder))
+    with pytest.raises(ModelError, match=r"expected a folder, or a hub id such as org/model, got"):
+        check_speech_model("my model")

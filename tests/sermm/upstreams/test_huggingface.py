@@ -246,12 +246,12 @@ def test_training_without_dropout_is_evaluation(
     folder = shutil.copytree(models.path(family), tmp_path / "model")
     names = ("hidden", "attention", "activation", "feat_proj", "conformer_conv")
     off = {f"{name}_dropout": 0.0 for name in names}
-    edit_json(
-        folder / "config.json", **off, layerdrop=0.9, mask_time_prob=0.5, mask_feature_prob=0.5
-    )
+    often = {"layerdrop": 0.9, "mask_time_prob": 0.5, "mask_feature_prob": 0.5}
+    edit_json(folder / "config.json", **off, **often, gradient_checkpointing=True)
     upstream, batch = load_huggingface(name=str(folder)), padded([voice(9_000), voice(4_000)])
     expected = upstream(*batch).frames
     assert upstream.train().encoder.training
+    assert not any(getattr(m, "gradient_checkpointing", False) for m in upstream.modules())
     torch.testing.assert_close(upstream(*batch).frames, expected, rtol=0, atol=1e-6)
 
 

@@ -225,6 +225,11 @@ def test_the_hash_follows_the_weights(folder: Path) -> None:
     assert upstream.options()["weights_sha256"] != before["weights_sha256"]
     upstream.load_state_dict(state)
     assert upstream.options() == before
+    with torch.inference_mode():
+        moved = load(folder).requires_grad_(False)
+        assert moved.options() == before
+        next(moved.parameters()).add_(1.0)
+        assert moved.options() != before
 
 
 def test_a_vector_that_is_not_used_is_not_hashed(models: Models, tmp_path: Path) -> None:
