@@ -23,11 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from data_modules.corpora.release import (
     Corpus,
-    FeatureArray,
     Published,
     ReadyFeatures,
     Release,
@@ -40,6 +37,9 @@ from data_modules.manifest import Utterance
 
 if TYPE_CHECKING:
     import h5py
+    import numpy as np
+
+    from data_modules.corpora.release import FeatureArray
 
 FORMAT = "sermm-mmsa"
 """What ``data_modules/mmsa.py`` writes into its files."""
@@ -146,11 +146,15 @@ def read_vectors(
 
 
 def _without_padding(steps: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+    import numpy as np
+
     filled = np.flatnonzero((steps != 0).any(axis=1))
     return steps[filled[0] : filled[-1] + 1] if len(filled) else steps[:0]
 
 
 def _mean(where: str, steps: np.ndarray[Any, np.dtype[Any]]) -> tuple[FeatureArray, int]:
+    import numpy as np
+
     good = np.isfinite(steps)
     with np.errstate(over="ignore"):
         mean = np.where(good, steps, 0).mean(axis=0, keepdims=True, dtype=np.float64)

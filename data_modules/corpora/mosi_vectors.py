@@ -23,12 +23,10 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from data_modules.corpora.release import (
     Corpus,
-    FeatureArray,
     Published,
     ReadyFeatures,
     Release,
@@ -39,6 +37,9 @@ from data_modules.corpora.release import (
 from data_modules.corpora.sentiment import sentiment_schemes
 from data_modules.errors import ManifestError
 from data_modules.manifest import Utterance
+
+if TYPE_CHECKING:
+    from data_modules.corpora.release import FeatureArray
 
 _DIMS = {"text": 100, "audio": 73, "video": 100}
 _COLUMNS = ("segment_id", "video_id", "start", "end", "score", "official_fold", "text")
@@ -144,6 +145,8 @@ def read_vectors(
 
 
 def _vector(line: str, kind: str, where: str) -> FeatureArray:
+    import numpy as np
+
     cells = line.split(",")
     values = [_number(cell) for cell in cells]
     got = f"{len(cells)} values" if len(cells) != _DIMS[kind] else ""
