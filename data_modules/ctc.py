@@ -139,9 +139,9 @@ def align_words(
     for word in words:
         if delimiter is not None and tokens and word != []:
             tokens.append(delimiter)
-        start = len(tokens)
+        num_before = len(tokens)
         tokens.extend([wildcard] if word is None else word)
-        ranges.append((start, len(tokens)))
+        ranges.append((num_before, len(tokens)))
     spans = align_tokens(with_wildcard, tokens, blank)
     if spans is None:
         return None
