@@ -195,7 +195,7 @@ def _rows(folder: _Folder, release: Release) -> dict[str, Row]:
 
 def _audio_base(folder: _Folder, rows: Mapping[str, Row]) -> Path:
     """The folder that audio paths are relative to: the nearest that has the first step of one."""
-    steps = {Path(row["wav"]).parts[0] for row in rows.values()}
+    steps = {next(iter(Path(row["wav"]).parts), ".") for row in rows.values()}
     places = (folder.root, folder.root.resolve().parent, folder.root.resolve().parent.parent)
     for place in places:
         if any((place / step).exists() for step in steps):
