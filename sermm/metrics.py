@@ -41,6 +41,7 @@ class MetricInfo:
         title: Its name, without what it is of.
         meaning: In one sentence.
         higher_is_better: False for errors.
+        is_share: Whether it lies between 0 and 1.
         of: The one class, rating or label that it is of; empty for all of them together.
     """
 
@@ -48,12 +49,18 @@ class MetricInfo:
     title: str
     meaning: str
     higher_is_better: bool = True
+    is_share: bool = True
     of: str = ""
 
     @property
     def full_title(self) -> str:
         """``F1`` or ``F1 joy``."""
         return f"{self.title} {self.of}".rstrip()
+
+    @property
+    def title_with_unit(self) -> str:
+        """``UA (share of 1)`` or ``MAE``."""
+        return f"{self.full_title} (share of 1)" if self.is_share else self.full_title
 
 
 def share(part: NumberArray, whole: NumberArray) -> FloatArray:

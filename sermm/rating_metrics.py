@@ -28,6 +28,7 @@ utterances and the sums of |y - x|, x, y, x^2, y^2 and x y.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -139,9 +140,17 @@ def _on_sides(function: Metric, *, with_zero: bool) -> Metric:
     return score
 
 
-_MAE = MetricInfo(_mae, "MAE", "mean absolute error, in units of the rating", False)
-_R = MetricInfo(_pearson_r, "r", "Pearson's correlation of rating and prediction")
-_CCC = MetricInfo(_ccc, "CCC", "concordance: correlation, less what scale and offset miss")
+_MAE = MetricInfo(
+    _mae,
+    "MAE",
+    "mean absolute error, in units of the rating",
+    higher_is_better=False,
+    is_share=False,
+)
+_R = MetricInfo(_pearson_r, "r", "Pearson's correlation of rating and prediction", is_share=False)
+_CCC = MetricInfo(
+    _ccc, "CCC", "concordance: correlation, less what scale and offset miss", is_share=False
+)
 _ACC4_INFO = MetricInfo(
     _column_share(_ACC4), "Acc-4", "share of predictions that round to the same of 0, 1, 2 and 3"
 )
@@ -151,24 +160,17 @@ def _with_each(infos: Mapping[str, MetricInfo], names: Sequence[str]) -> dict[st
     """Scores over all ratings, and of each where there are several."""
     several = len(names) > 1
     metrics = {
-        name: MetricInfo(
-            _mean_over_ratings(info.function),
-            info.title,
-            f"{info.meaning}; mean over the ratings" if several else info.meaning,
-            info.higher_is_better,
+        name: replace(
+            info,
+            function=_mean_over_ratings(info.function),
+            meaning=f"{info.meaning}; mean over the ratings" if several else info.meaning,
         )
         for name, info in infos.items()
     }
-    if several:
-        for index, of in enumerate(names):
-            for name, info in infos.items():
-                metrics[f"{name}_{of}"] = MetricInfo(
-                    _of_rating(info.function, index),
-                    info.title,
-                    info.meaning,
-                    info.higher_is_better,
-                    of,
-                )
+    for index, of in enumerate(names if several else ()):
+        for name, info in infos.items():
+            function = _of_rating(info.function, index)
+            metrics[f"{name}_{of}"] = replace(info, function=function, of=of)
     return metrics
 
 

@@ -161,9 +161,8 @@ def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str
             (known.title, summary["trivial"][chance][scoring.headline]["pooled"]),
             leak,
             score=info.title,
-            is_share=scoring.kind != "regression",
+            is_share=info.is_share,
         )
-    unit = "" if scoring.kind == "regression" else " (share of 1)"
     histories = [
         (f"fold {run['fold']}, seed {run['seed']}", read_history(path), run["best_epoch"])
         for path, run in zip(headline, runs, strict=True)
@@ -174,7 +173,7 @@ def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str
             histories,
             leak,
             column=f"val/{select}",
-            score=scoring.metrics[select].full_title,
+            score=scoring.metrics[select].title_with_unit,
             loss="loss" if scoring.kind == "regression" else "loss (nats)",
         )
     if len(summary["by_size"]) > 1:
@@ -189,7 +188,7 @@ def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str
             num_train,
             leak,
             metric=scoring.headline,
-            score=f"{info.title}{unit}",
+            score=info.title_with_unit,
         )
     example = _example(headline)
     if example is not None:

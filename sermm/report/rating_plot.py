@@ -49,11 +49,15 @@ def ratings_picture(panels: Sequence[RatingPanel], leak: str) -> str:
     num_rows = math.ceil(len(panels) / num_columns)
     num_bins = 30 if len(panels) == 1 else 20
     side = 4.4 if len(panels) == 1 else 2.6
+    shown = [values for panel in panels for values in (panel.true, panel.predicted)]
+    low, high = min(v.min() for v in shown), max(v.max() for v in shown)
+    margin = 0.02 * (high - low) or 0.5
+    edges = np.linspace(low - margin, high + margin, num_bins + 1)
 
     def draw(figure: Figure) -> None:
         for place, panel in enumerate(panels):
             axes = figure.add_subplot(num_rows, num_columns, place + 1)
-            _draw_panel(axes, panel, num_bins)
+            _draw_panel(axes, panel, edges)
             axes.set_title(title_of(panel.title, leak))
             if place % num_columns == 0:
                 axes.set_ylabel("predicted value")
@@ -68,13 +72,9 @@ def ratings_picture(panels: Sequence[RatingPanel], leak: str) -> str:
     return draw_svg("ratings", alternative, size, draw)
 
 
-def _draw_panel(axes: Axes, panel: RatingPanel, num_bins: int) -> None:
+def _draw_panel(axes: Axes, panel: RatingPanel, edges: FloatArray) -> None:
     from matplotlib.patches import Rectangle
 
-    both = np.concatenate([panel.true, panel.predicted])
-    low, high = float(both.min()), float(both.max())
-    margin = 0.02 * (high - low) or 0.5
-    edges = np.linspace(low - margin, high + margin, num_bins + 1)
     counts, _, _ = np.histogram2d(
         panel.true, panel.predicted, bins=(edges, edges), weights=panel.weights
     )
@@ -91,7 +91,7 @@ def _draw_panel(axes: Axes, panel: RatingPanel, num_bins: int) -> None:
     ends = [edges[0], edges[-1]]
     axes.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1, label="prediction = truth")
     axes.plot(*_mean_prediction(panel, edges), "o-", color=SECOND, markersize=3, label="mean")
-    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.set(xlim=ends, ylim=ends, box_aspect=1)
 
 
 def _mean_prediction(panel: RatingPanel, edges: FloatArray) -> tuple[FloatArray, FloatArray]:

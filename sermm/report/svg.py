@@ -31,6 +31,8 @@ _VARIABLES = {
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
+    # inches around axes: letters of the reader's font may be taller than those that are measured
+    "figure.constrained_layout.h_pad": 0.09,
     "text.color": INK,
     "text.parse_math": False,  # words and class names are no formulas
     "axes.edgecolor": MUTED,
