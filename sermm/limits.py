@@ -23,7 +23,6 @@ from sermm.config import (
     ready_features,
     value_of,
 )
-from sermm.scoring import find_scoring
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.task": ("linear", "acoustic", "text", "fusion", "vectors"),
@@ -216,8 +215,10 @@ def check_labels(config: Config, corpus: Corpus) -> None:
     """
     data = config.data
     scheme = find_scheme(data.labels, corpus)
-    scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
     if config.optim.select:
+        from sermm.scoring import find_scoring  # NumPy takes longer than everything else here
+
+        scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
         _check_choice("optim.select", config.optim.select, tuple(scoring.overall))
     if data.soft_labels and not (isinstance(scheme, ClassScheme) and scheme.votes):
         raise ConfigError(

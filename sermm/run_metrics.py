@@ -8,12 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_modules.atomic import write_json
 from data_modules.errors import DataError
 from data_modules.labels import Family, Kind
-from sermm.scoring import Scoring, find_scoring
+
+if TYPE_CHECKING:
+    from sermm.scoring import Scoring
 
 RERUN = "delete the run folder and run the experiment again"
 _FOLDER_NAME = re.compile(r"fold=(\d+),seed=(\d+),size=(\d+|all)")
@@ -120,6 +122,8 @@ class RunMetrics:
     @property
     def scoring(self) -> Scoring:
         """The scores of its targets."""
+        from sermm.scoring import find_scoring  # NumPy; every command imports this file
+
         return find_scoring(self.kind, self.classes, self.family)
 
     @property
@@ -252,7 +256,7 @@ def read_run_metrics(path: Path) -> RunMetrics:
     reasons = metrics.excluded.reasons
     excluded.must("count", metrics.excluded.count == sum(reasons.values()), "the sum", reasons)
     try:
-        find_scoring(metrics.kind, metrics.classes, metrics.family)
+        _ = metrics.scoring
     except ValueError as error:
         record.must("family", False, "the scores of a kind of target", error)
     for name in metrics.conditions:

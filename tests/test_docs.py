@@ -16,16 +16,18 @@ from data_modules.batch import Batch, collate
 from data_modules.check import CHECKS, check
 from data_modules.corpora import CORPORA, SCHEMES
 from data_modules.errors import LeakError
-from data_modules.labels import ClassScheme
+from data_modules.labels import ClassScheme, Family, Kind
 from data_modules.manifest import Utterance, Word
 from data_modules.prepare import prepare
-from data_modules.protocols import PROTOCOLS, Fold, find_protocol, prove_fold
+from data_modules.protocols import PATTERNS, PROTOCOLS, Fold, find_protocol, prove_fold
 from data_modules.text import Tokenizer
 from data_modules.words import normalise_word
 from docs import make_configuration, make_picture
 from sermm.limits import CHOICES
 from sermm.metrics import CLASS_METRICS
 from sermm.nn.fusion import FrameAttention, SpanPooling
+from sermm.scoring import find_scoring
+from sermm.trivial import TRIVIAL
 from sermm.upstreams import SPEECH_UPSTREAMS, build_speech_upstream
 from tests import pages
 from tests.data_modules import iemocap_tree
@@ -69,7 +71,7 @@ def test_configuration_page_says_meaning_and_bounds() -> None:
 
 
 def test_corpora_are_told_as_their_readers_tell_them() -> None:
-    table = pages.rows(page("data"))[1:]
+    table = pages.rows(page("data").partition("## ")[0])[1:]
     assert [row[0].strip("`") for row in table] == list(CORPORA)
     for (name, *_, licence, source), corpus in zip(table, CORPORA.values(), strict=True):
         assert name.strip("`") == "demo" or licence == corpus.licence
@@ -80,19 +82,26 @@ def test_corpora_are_told_as_their_readers_tell_them() -> None:
 def test_published_counts_are_those_of_the_checks(name: str) -> None:
     corpus = CORPORA[name]
     assert corpus.published is not None
-    text = pages.section(page("data"), corpus.title.partition(" (")[0])
-    for word in (f"`{corpus.scheme.name}`", *corpus.scheme.names):
+    heading = {"mosi_vectors": "CMU-MOSI utterance vectors"}.get(name, corpus.title)
+    heading = "MMSA feature files" if name.startswith("mmsa") else heading.partition(" (")[0]
+    text = pages.section(page("corpora"), heading)
+    # the 28 names of GoEmotions stand in its own file
+    names = corpus.scheme.names if len(corpus.scheme.names) < 20 else ()
+    for word in (f"`{corpus.scheme.name}`", *names):
         assert word in text
     numbers = {number.replace(",", "") for number in re.findall(r"\d[\d,]*\d|\d", text)}
     published = corpus.published
-    groups = (published.classes, published.sessions, published.speakers)
+    # counts of 91 actors would fill a page
+    speakers = published.speakers if len(published.speakers) < 50 else {}
+    groups = (published.classes, published.sessions, speakers, published.parts)
     expected = {str(number) for group in groups for number in group.values()}
     assert {str(published.total), *expected} <= numbers
-    assert f"sermm prepare {name} --root" in page("data")
+    prepares = (name, "mmsa_mosi") if name.startswith("mmsa") else (name,)
+    assert any(f"sermm prepare {one} --root" in page("corpora") for one in prepares)
 
 
 def test_emodb_letters_are_those_of_the_scheme() -> None:
-    text = pages.section(page("data"), "EmoDB")
+    text = pages.section(page("corpora"), "EmoDB")
     told = dict(re.findall(r"`([A-Z])`\s(\w+)", text.partition("**Labels.**")[2]))
     scheme = SCHEMES["emodb7"]
     assert isinstance(scheme, ClassScheme)
@@ -131,7 +140,7 @@ def test_only_these_checks_fail() -> None:
 
 
 def test_the_example_of_a_reader_works(tmp_path: Path) -> None:
-    reader = example("data")
+    reader = example("new_corpus")
     root = tmp_path / "studio"
     (root / "wav").mkdir(parents=True)
     tone = (3000 * np.sin(np.arange(8000) / 20)).astype(np.int16)
@@ -159,9 +168,10 @@ def test_the_example_of_a_reader_works(tmp_path: Path) -> None:
 
 
 def test_protocols_are_told_as_they_are() -> None:
-    table = {
-        row[0]: row for row in pages.rows(pages.section(page("protocols"), "What a protocol is"))
-    }
+    text = pages.section(page("protocols"), "What a protocol is")
+    by_name, by_pattern = text.split("Further protocols", 1)
+    table = {row[0]: row for part in (by_name, by_pattern) for row in pages.rows(part)}
+    told = " ".join(pages.section(page("protocols"), "Leak marks").split())
     for name, protocol in PROTOCOLS.items():
         mark = " **LEAK**" if protocol.leak else ""
         cells = table.pop(f"`{name}`{mark}")
@@ -169,14 +179,22 @@ def test_protocols_are_told_as_they_are() -> None:
         if not cells[2].startswith("as ") and "; else as" not in cells[2]:
             assert cells[2] == protocol.description
         if protocol.leak:
-            told = " ".join(pages.section(page("protocols"), "Leak marks").split())
             assert f'`{name}` says "{protocol.leak}"' in told
-    assert len(table) == 2  # the heading, and those by number of folds
-    (by_speaker,) = (cells for key, cells in table.items() if key != "protocol")
-    for name in by_speaker[0].replace("`", "").split(", "):
-        protocol = find_protocol(name.replace("K", "5"))
-        assert by_speaker[2] == protocol.description.replace("5", "K")
-        assert by_speaker[3] == ", ".join(protocol.disjoint)
+    for pattern, rule in PATTERNS.items():
+        protocol = find_protocol(pattern.replace("CORPUS", "nemo").replace("K", "5"))
+        mark = " **LEAK**" if protocol.leak else ""
+        cells = table.pop(f"`{pattern}`{mark}")
+        assert cells[2] == rule
+        assert cells[3] == (", ".join(protocol.disjoint) or "nothing is promised")
+        assert not protocol.leak or f'"{protocol.leak}"' in told
+    assert set(table) == {"protocol", "pattern"}
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_release_that_leaks_by_itself_is_told(name: str) -> None:
+    leak = find_protocol(f"{name}-standard").leak
+    told = " ".join(pages.section(page("protocols"), "Leak marks").split())
+    assert not leak or (f'"{leak}"' in told and f"`{name}`" in told)
 
 
 def test_the_error_of_a_leak_is_the_one_shown() -> None:
@@ -191,8 +209,44 @@ def test_the_error_of_a_leak_is_the_one_shown() -> None:
     assert f"error: {caught.value}\n" in shown
 
 
+def scores_told(title: str) -> list[str]:
+    """Names in the tables of a section on scores."""
+    return [name for name in pages.column(pages.section(page("protocols"), title)) if name]
+
+
 def test_every_score_is_defined() -> None:
-    assert set(CLASS_METRICS) <= set(pages.column(pages.section(page("protocols"), "Scores")))
+    assert set(CLASS_METRICS) <= set(scores_told("Classes"))
+    of_ratings = {
+        name for family in ("sentiment", "intensity", "rating") for name in scores_of(family)
+    }
+    assert set(scores_told("Ratings")) == of_ratings
+    assert set(scores_told("Several labels")) == set(scores_of("multilabel", "<label>"))
+
+
+def scores_of(family: Family, name: str = "x") -> list[str]:
+    """Names of the scores of one rating or label."""
+    kind: Kind = "multilabel" if family == "multilabel" else "regression"
+    return list(find_scoring(kind, (name,), family).metrics)
+
+
+def test_families_of_ratings_have_the_scores_that_are_told() -> None:
+    table = pages.rows(pages.section(page("protocols"), "Ratings"))[1:]
+    families: dict[Family, str] = {
+        "sentiment": "sentiment",
+        "intensity": "intensities",
+        "rating": "ratings",
+    }
+    for family, word in families.items():
+        told = {row[0].strip("`") for row in table if row[2] == "all" or word in row[2]}
+        assert told == set(scores_of(family)), family
+
+
+def test_trivial_predictors_are_told() -> None:
+    table = pages.rows(pages.section(page("protocols"), "Trivial predictors"))[1:]
+    words = {"classes": "classes", "regression": "ratings", "multilabel": "several labels"}
+    told = [(row[0], row[1].strip("`")) for row in table]
+    known = [(words[kind], name) for kind, own in TRIVIAL.items() for name in own]
+    assert told == known
 
 
 # alignment.md

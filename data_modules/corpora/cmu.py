@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from data_modules.corpora.cmu_files import find_csd, find_recordings, read_folds
+from data_modules.corpora.cmu_layout import Layout
 from data_modules.corpora.cmu_words import EDGE_S, Said, Segment, WordReader
 from data_modules.corpora.csd import Csd, CsdError, Entry, open_csd
 from data_modules.corpora.release import Release, not_found, relative
@@ -50,29 +51,6 @@ DAMAGED_COVAREP = "COVAREP that cannot be read"
 OVERHANG = "end after that of the recording, cut to it"
 OTHER_CSD = "computational sequences that are not used"
 OTHER_RECORDINGS = "recordings of videos without labels in the folds"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the two corpora differ in.
-
-    Attributes:
-        corpus: Name of the corpus here.
-        title: What people call it.
-        columns: Of the labels, in order.
-        labels_file: Name of the labels' file, for errors.
-        labels: Pattern of its name, in lower-case letters and digits alone.
-        words: Pattern of the name of the words' file.
-        covarep: Pattern of the name of the file with COVAREP.
-    """
-
-    corpus: str
-    title: str
-    columns: tuple[str, ...]
-    labels_file: str
-    labels: str
-    words: str
-    covarep: str
 
 
 def read_cmu(layout: Layout, root: Path) -> Release:

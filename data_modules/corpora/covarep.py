@@ -11,21 +11,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from data_modules.corpora.cmu_files import find_csd
+from data_modules.corpora.cmu_layout import COVAREP_DIM as DIM
+from data_modules.corpora.cmu_layout import COVAREP_STRIDE_S as STRIDE_S
 from data_modules.corpora.csd import Csd, CsdError, Entry, Floats, open_csd
-from data_modules.corpora.release import FeatureArray, ReadyFeatures
 from data_modules.errors import DataError
 from data_modules.manifest import Utterance
 
-DIM = 74
-STRIDE_S = 0.01
+if TYPE_CHECKING:
+    from data_modules.corpora.release import FeatureArray
 
 # a step within a tenth of the stride is drift of a clock; more is another kind of sequence
 _STEP_TOLERANCE = 0.1
@@ -33,29 +33,26 @@ _STEP_TOLERANCE = 0.1
 _ROUNDING = 1e-6
 
 
-def covarep_features(corpus: str, names: str) -> ReadyFeatures:
-    """What a corpus offers.
+def covarep_files(names: str, root: Path) -> Sequence[Path]:
+    """The file with COVAREP, if it is there; ``names`` as in :func:`find_csd`."""
+    return tuple(find_csd(root, {"covarep": names})[0].values())
+
+
+def read_covarep(
+    corpus: str, names: str, root: Path, utterances: Sequence[Utterance]
+) -> Iterator[tuple[str, FeatureArray, int]]:
+    """COVAREP of utterances, as ``ReadyFeatures.read`` gives it.
 
     Args:
         corpus: ``MOSI`` or ``MOSEI``, for errors.
         names: Pattern of the file's name, see :func:`find_csd`.
+        root: Of the release.
+        utterances: Of its manifest.
+
+    Raises:
+        DataError: There is no such file, or it is damaged.
     """
-    return ReadyFeatures(
-        dim=DIM,
-        stride_s=STRIDE_S,
-        read=partial(_read, corpus, names),
-        files=partial(_files, names),
-    )
-
-
-def _files(names: str, root: Path) -> Sequence[Path]:
-    return tuple(find_csd(root, {"covarep": names})[0].values())
-
-
-def _read(
-    corpus: str, names: str, root: Path, utterances: Sequence[Utterance]
-) -> Iterator[tuple[str, FeatureArray, int]]:
-    files = _files(names, root)
+    files = covarep_files(names, root)
     if not files:
         raise DataError(
             root,

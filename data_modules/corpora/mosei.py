@@ -19,10 +19,7 @@ speaker, so one person may be in several folds.
 
 from __future__ import annotations
 
-from functools import partial
-
-from data_modules.corpora.cmu import Layout, read_cmu
-from data_modules.corpora.covarep import covarep_features
+from data_modules.corpora.cmu_layout import Layout
 from data_modules.corpora.release import Corpus, Published
 from data_modules.corpora.sentiment import sentiment_schemes
 from data_modules.labels import BinScheme, PresenceScheme, RatingScheme
@@ -54,7 +51,7 @@ def sdk_bin(rating: float) -> str:
 CORPUS = Corpus(
     name="mosei",
     title=LAYOUT.title,
-    read=partial(read_cmu, LAYOUT),
+    read=LAYOUT.read,
     version=1,
     schemes=(
         *sentiment_schemes("mosei"),
@@ -93,5 +90,5 @@ CORPUS = Corpus(
         classes={"sentiment": 17_864},
         parts={"train": 16_327, "val": 1_871, "test": 4_662},
     ),
-    features={"covarep": covarep_features("MOSEI", LAYOUT.covarep)},
+    features={"covarep": LAYOUT.covarep_features("MOSEI")},
 )

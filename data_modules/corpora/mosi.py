@@ -15,10 +15,7 @@ and 89 in all: a video stands for its speaker, so up to four people may be in se
 
 from __future__ import annotations
 
-from functools import partial
-
-from data_modules.corpora.cmu import Layout, read_cmu
-from data_modules.corpora.covarep import covarep_features
+from data_modules.corpora.cmu_layout import Layout
 from data_modules.corpora.release import Corpus, Published
 from data_modules.corpora.sentiment import sentiment_schemes
 
@@ -35,7 +32,7 @@ LAYOUT = Layout(
 CORPUS = Corpus(
     name="mosi",
     title=LAYOUT.title,
-    read=partial(read_cmu, LAYOUT),
+    read=LAYOUT.read,
     version=1,
     schemes=sentiment_schemes("mosi"),
     language="en",
@@ -48,5 +45,5 @@ CORPUS = Corpus(
         classes={"sentiment": 2_103},
         parts={"train": 1_284, "val": 229, "test": 686},
     ),
-    features={"covarep": covarep_features("MOSI", LAYOUT.covarep)},
+    features={"covarep": LAYOUT.covarep_features("MOSI")},
 )

@@ -12,13 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from data_modules.errors import CorpusNotFoundError
 from data_modules.labels import LabelScheme
 from data_modules.manifest import Exclusion, Utterance
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    FeatureArray: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,6 @@ class Published:
     sessions: Mapping[str, int] = field(default_factory=dict)
     speakers: Mapping[str, int] = field(default_factory=dict)
     parts: Mapping[str, int] = field(default_factory=dict)
-
-
-FeatureArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from data_modules.check import check
 from data_modules.corpora import CORPORA, SCHEMES, Release, cmu, cmu_words, mosei
 from data_modules.corpora.cmu_files import read_folds
-from data_modules.corpora.covarep import STRIDE_S, place_frames
+from data_modules.corpora.cmu_layout import COVAREP_STRIDE_S as STRIDE_S
+from data_modules.corpora.covarep import place_frames
 from data_modules.corpora.csd import Csd, CsdError
 from data_modules.errors import CorpusNotFoundError, DataError, LabelError
 from data_modules.manifest import Utterance, Word, read_manifest
