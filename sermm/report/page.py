@@ -51,7 +51,7 @@ def write_report(folder: Path) -> Path:
     """
     summary = read_summary(folder)
     write_table(folder / TABLE_NAME, summary)
-    page = _render(_context(folder, summary))
+    page = render("page.html.j2", _context(folder, summary))
 
     def write(stream: IO[str]) -> None:
         stream.write(page)
@@ -60,7 +60,8 @@ def write_report(folder: Path) -> Path:
     return folder / FILE_NAME
 
 
-def _render(context: Mapping[str, Any]) -> str:
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A page from its template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -71,7 +72,7 @@ def _render(context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("page.html.j2").render(context)
+    return environment.get_template(template).render(context)
 
 
 def _context(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +98,7 @@ def _context(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "summary": summary,
         "meanings": _meanings(summary),
+        "leak": summary["leak"],
         "leak_mark": cells.LEAK_MARK,
         "leak_advice": cells.LEAK_ADVICE,
         "headline": summary["metrics"][scoring.headline],

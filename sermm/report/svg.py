@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Stand-in colour to CSS variable. The page defines the variables for light, dark and print.
 INK, MUTED, GRID = "#010203", "#030405", "#040506"
 ACCENT, SECOND, THIRD = "#050607", "#060708", "#070809"
+CLASSES = tuple(f"#{k:02x}{k + 1:02x}{k + 2:02x}" for k in range(8, 16))
+"""Eight that tell classes apart."""
+
 _VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
@@ -26,6 +29,7 @@ _VARIABLES = {
     ACCENT: "--accent",
     SECOND: "--second",
     THIRD: "--third",
+    **{colour: f"--class{k}" for k, colour in enumerate(CLASSES, start=1)},
 }
 
 _STYLE: dict[Any, Any] = {
