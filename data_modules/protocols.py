@@ -186,10 +186,9 @@ def speaker_folds(num_folds: int, val_share: float = 0.2) -> Split:
         for k in range(num_folds):
             # walk on cyclically from the test slice, so that each speaker selects about equally
             others = order[bounds[k + 1] :] + order[: bounds[k]]
-            val = others[: max(1, round(val_share * len(others)))]
-            folds.append(
-                _fold(utterances, "speaker", test=order[bounds[k] : bounds[k + 1]], val=val)
-            )
+            val = set(others[: max(1, round(val_share * len(others)))])
+            test = set(order[bounds[k] : bounds[k + 1]])
+            folds.append(_fold(utterances, "speaker", test=test, val=val))
         return folds
 
     return split
@@ -412,8 +411,9 @@ def prove_fold(protocol: Protocol, fold: Fold, utterances: Mapping[str, Utteranc
                 got=f"none in {name}",
                 fix="prepare the whole release, or choose another protocol",
             )
-    twice = [name for name, count in Counter(sum(parts.values(), ())).items() if count > 1]
-    if twice:
+    if len(set().union(*parts.values())) < sum(map(len, parts.values())):
+        counts = Counter(name for ids in parts.values() for name in ids)
+        twice = [name for name, count in counts.items() if count > 1]
         raise LeakError(
             f"data.protocol={protocol.name}",
             expected="every utterance in one part",

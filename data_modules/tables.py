@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from rich.table import Table
 from rich.text import Text
 
-from data_modules.check.counts import count
+from data_modules.check.groups import count_groups
+from data_modules.check.leaks import percent
 from data_modules.check.result import CheckResult
+from data_modules.check.survey import Survey
 from data_modules.corpora.release import count_notes
 from data_modules.errors import first_ids
 from data_modules.prepared import Prepared
@@ -19,40 +21,63 @@ MOST_ROWS = 100
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def counts_table(prepared: Prepared) -> Table:
-    """Utterances by class, session and speaker beside the published figures."""
-    counts, published = count(prepared), prepared.corpus.published
-    title = f"{prepared.corpus.title}, labels {prepared.corpus.scheme.name}"
+def counts_table(survey: Survey) -> Table:
+    """Utterances by class, part, session and speaker beside the published figures."""
+    corpus = survey.prepared.corpus
+    title = f"{corpus.title}, labels {corpus.scheme.name}"
     table = Table("", "", title=title, title_justify="left")
     for heading in ("here", "published", "difference"):
         table.add_column(heading, justify="right")
-    groups: tuple[tuple[str, Mapping[str, int], Mapping[str, int]], ...] = (
-        ("class", counts.classes, published.classes if published else {}),
-        ("session", counts.sessions, published.sessions if published else {}),
-        ("speaker", counts.speakers, published.speakers if published else {}),
-    )
-    for group, here, there in groups:
-        if len(here) > MOST_ROWS and not there:
-            low, high = min(here.values()), max(here.values())
-            table.add_row(group, f"{len(here)} of them, each {low} to {high}")
-            table.add_section()
-            continue
-        for index, name in enumerate([*here, *(name for name in there if name not in here)]):
+    for group in count_groups(survey):
+        for index, row in enumerate(group.rows):
             table.add_row(
-                group if index == 0 else "",
-                name,
-                *_figures(here.get(name, 0), there.get(name) if there else None),
+                group.name if index == 0 else "",
+                Text(row.name),
+                *map(_cell, (row.here, row.published)),
+                row.difference,
+                style="bold" if group.name == "all" else None,
             )
         table.add_section()
-    total = published.total if published else None
-    table.add_row("all", "", *_figures(counts.total, total), style="bold")
     return table
 
 
-def _figures(here: int, there: int | None) -> tuple[str, str, str]:
-    if there is None:
-        return str(here), "", ""
-    return str(here), str(there), "" if here == there else f"{here - there:+d}"
+def _cell(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def folds_table(survey: Survey) -> Table | None:
+    """Utterances in each part of each fold of the usual protocol; None if there is none."""
+    division = survey.division
+    if division is None or not division.folds:
+        return None
+    named = division.name if division.is_protocol else "parts of the release"
+    table = Table("fold", title=f"Folds: {named}", title_justify="left")
+    for part in division.folds[0]:
+        table.add_column(part, justify="right")
+    for number, fold in enumerate(division.folds):
+        table.add_row(str(number), *(str(len(places)) for places in fold.values()))
+    return table
+
+
+def overlaps_table(survey: Survey) -> Table | None:
+    """What stands in two parts at once; None if nothing can be compared."""
+    if not survey.overlaps or survey.division is None:
+        return None
+    title = f"In two parts of {survey.division.name}"
+    table = Table("what", "of", "occurs in", title=title, title_justify="left")
+    for heading in ("different", "utterances", "share"):
+        table.add_column(heading, justify="right")
+    for overlap in survey.overlaps:
+        table.add_row(
+            overlap.kind,
+            overlap.other,
+            overlap.one,
+            str(overlap.num_values),
+            f"{overlap.num_shared} of {overlap.num_all}",
+            percent(overlap.share),
+            style=None if overlap.num_shared else "dim",
+        )
+    return table
 
 
 def exclusions_table(prepared: Prepared) -> Table | None:

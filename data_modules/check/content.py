@@ -118,16 +118,16 @@ def check_people(survey: Survey) -> CheckResult:
 def check_modalities(survey: Survey) -> CheckResult | None:
     """Which utterances lack audio or a transcript that others have?"""
     utterances = survey.prepared.utterances
-    audio = {u.id for u in utterances if u.audio is not None}
-    text = {u.id for u in utterances if u.text}
-    if not audio or not text:
+    silent = tuple(u.id for u in utterances if u.audio is None)
+    wordless = tuple(u.id for u in utterances if not u.text)
+    total, bare = len(utterances), sum(u.audio is None and not u.text for u in utterances)
+    if total in (len(silent), len(wordless)):
+        audio, text = total > len(silent), total > len(wordless)
         only = "audio alone" if audio else "transcripts alone" if text else "neither of the two"
-        return CheckResult("modalities", "pass", f"{only}, for all of {len(utterances)}")
-    silent = tuple(u.id for u in utterances if u.id not in audio)
-    wordless = tuple(u.id for u in utterances if u.id not in text)
-    both = len(audio & text)
-    figures = f"{both} with audio and transcript, {len(audio) - both} with audio alone, "
-    figures += f"{len(text) - both} with a transcript alone"
+        return CheckResult("modalities", "pass", f"{only}, for all of {total}")
+    both = total - len(silent) - len(wordless) + bare
+    figures = f"{both} with audio and transcript, {len(wordless) - bare} with audio alone, "
+    figures += f"{len(silent) - bare} with a transcript alone"
     if silent:
         return CheckResult(
             "modalities",

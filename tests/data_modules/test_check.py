@@ -214,7 +214,7 @@ def test_every_check_speaks_on_a_release_with_every_defect(release: Path) -> Non
     results = check(prepared)
     # IEMOCAP has no parts of its own
     assert len(results) == len(CHECKS) - 1
-    text = render(counts_table(prepared), exclusions_table(prepared), checks_table(results))
+    text = render(counts_table(Survey(prepared)), exclusions_table(prepared), checks_table(results))
     for word in (
         "audio is missing",
         "audio is empty",
@@ -232,7 +232,7 @@ def test_the_table_shows_the_published_figures_beside_ours(release: Path) -> Non
     prepared = prepare(IEMOCAP, release, release.parent / "cache")
     rows = [
         [cell.strip() for cell in line.split("│")[1:-1]]
-        for line in render(counts_table(prepared)).splitlines()
+        for line in render(counts_table(Survey(prepared))).splitlines()
         if line.startswith("│")
     ]
     by_name = {row[1]: row[2:] for row in rows}
