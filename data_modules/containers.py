@@ -2,7 +2,8 @@
 
 PyAV is an extra and is imported on first use. FFmpeg plays what is left of a damaged file without
 a word; here a file that ends early, skips a stretch or holds what cannot be decoded raises. The
-first sample is the first that the track holds, as in a WAV that ``ffmpeg`` makes of it.
+first sample is the first that the track holds, as in a WAV that ``ffmpeg`` makes of it. What no
+header tells stays hidden: a packet whose damage still decodes, a header that states less.
 """
 
 from __future__ import annotations
@@ -199,8 +200,11 @@ def _expect_whole(
 ) -> None:
     """Compare what was read with what the headers say; formats that say nothing pass."""
     stated: list[tuple[str, float, float]] = []
-    if stream.duration is not None and stream.time_base is not None:
-        stated.append(("sound", float(stream.duration * stream.time_base), sound_s))
+    if stream.time_base is not None:
+        # AVI states the number of its units in place of a length, MP4 that of its packets, which
+        # is always the smaller number
+        units = max(stream.duration or 0, stream.frames)
+        stated.append(("sound", float(units * stream.time_base), sound_s))
     if container.duration is not None:
         # the other tracks may be longer than the sound, so any track may reach the end
         start = (container.start_time or 0) / 1e6

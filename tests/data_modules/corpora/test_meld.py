@@ -108,6 +108,23 @@ def test_clips_are_found_where_people_have_them(tmp_path: Path) -> None:
     assert set(release.stated_s.values()) == {1.0}
 
 
+@pytest.mark.parametrize(
+    ("folder", "part"),
+    [
+        ("train_splits", "train"),
+        ("dev_splits_complete", "dev"),
+        ("output_repeated_splits_test", "test"),
+        ("MELD.Raw/train/dev_splits_complete/audio", "dev"),
+        ("Test-16kHz", "test"),
+        ("testing", None),
+        ("trained/latest", None),
+        (".", None),
+    ],
+)
+def test_the_innermost_folder_that_says_tells_the_part(folder: str, part: str | None) -> None:
+    assert meld._part_of(Path(folder)) == part
+
+
 def test_known_bad_clips_are_left_out_where_there_is_sound(tmp_path: Path) -> None:
     write_table(tmp_path, "train", row(125, 3), row(125, 4), row(793, 0))
     write_table(tmp_path, "dev", row(110, 7))
