@@ -193,7 +193,7 @@ def offer(server: Server, name: str, *acts: Act, always: Act | None = None) -> S
     if media is not None:
         for clip, audio in CREMAD_CLIPS.items():
             server.put(f"/media/AudioWAV/{clip}.wav", audio)
-        num_bytes = sum(map(len, set(CREMAD_CLIPS.values())))
+        num_bytes = sum(map(len, CREMAD_CLIPS.values()))
         media = replace(media, urls=(f"{server.url}/media/{{path}}",), num_bytes=num_bytes)
     return replace(source, archive=archive, media=media, digest=digest)
 

@@ -68,6 +68,7 @@ class Request:
     path: str
     range: str | None
     if_range: str | None
+    encoding: str | None
 
 
 class Server:
@@ -112,7 +113,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             pass
 
         def do_GET(self) -> None:
-            asked = Request(self.path, self.headers["Range"], self.headers["If-Range"])
+            names = ("Range", "If-Range", "Accept-Encoding")
+            asked = Request(self.path, *(self.headers[name] for name in names))
             with server.asked:
                 server.requests.append(asked)
                 server.asked.notify_all()

@@ -118,7 +118,7 @@ def test_the_same_audio_under_two_names_is_fetched_once(server: Server, tmp_path
 def test_a_mirror_stands_in_where_the_allowance_is_spent(server: Server, tmp_path: Path) -> None:
     source = offer(server, "cremad")
     for clip in CREMAD_CLIPS:
-        server.put(f"/media/AudioWAV/{clip}.wav", b"", always=Act(status=403))
+        server.put(f"/media/AudioWAV/{clip}.wav", b"", always=Act(status=403, slow_s=0.1))
     assert source.media is not None
     with Server().running() as mirror:
         for clip in CREMAD_CLIPS:
@@ -211,6 +211,10 @@ def test_an_archive_with_another_checksum_is_kept_aside(
         fetch(source, tmp_path)
     kept = tmp_path / ".download" / "rejected" / source.archive.file.path
     assert kept.read_bytes() == content
+    server.put("/archive.zip", bytes(content), always=Act(status=404))
+    with pytest.raises(DownloadError, match="404"):
+        fetch(source, tmp_path)
+    assert not kept.exists()
     offer(server, name)
     fetch(source, tmp_path)
     assert data_in(tmp_path) == WANTED[name]

@@ -67,6 +67,7 @@ def test_a_file_arrives_whole_and_is_counted(server: Server, place: Place) -> No
     assert place.fetch(url) == CONTENT
     assert len(server.requests) == 1
     assert place.progress.done == len(CONTENT)
+    assert server.requests[0].encoding == "identity"
 
 
 def test_a_broken_connection_is_continued_where_it_broke(server: Server, place: Place) -> None:
@@ -119,6 +120,7 @@ def test_a_part_of_unknown_content_is_not_continued(
     (place.folder / "a.zip.part.json").write_text(spoil)
     assert place.fetch(server.put("/a.zip", CONTENT)) == CONTENT
     assert server.requests[0].range is None
+    assert place.said == []
 
 
 def test_a_small_file_keeps_no_notes_for_another_call(server: Server, place: Place) -> None:
@@ -148,6 +150,10 @@ def test_a_server_without_ranges_that_always_breaks_is_given_up(
     url = server.put("/a.zip", CONTENT, always=Act(ranges=False, stop_after=20_000))
     with pytest.raises(DownloadError, match=r"IncompleteRead.*\(attempt 3\)"):
         place.fetch(url)
+    # a little further each time would take for ever
+    acts = [Act(ranges=False, stop_after=1_000 * n) for n in range(1, 9)]
+    with pytest.raises(DownloadError, match=r"after 3,000 bytes .*\(attempt 3\)"):
+        place.fetch(server.put("/b.zip", CONTENT, *acts))
 
 
 @pytest.mark.parametrize("conditions", [True, False])
@@ -389,6 +395,23 @@ def test_the_next_address_is_asked_when_one_refuses(server: Server, place: Place
         mirror.put("/a.zip", OTHER)
         with pytest.raises(DownloadError, match="instead of"):
             place.fetch(first, second)
+
+
+def test_a_host_that_refused_is_asked_last_and_complained_of_once(
+    server: Server, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    transfers = Transfers(PACE, Progress(0, None), said.append, tmp_path, threading.Event())
+    with Server().running() as mirror:
+        for name in ("a", "b", "c"):
+            urls = (
+                server.put(f"/{name}", b"", always=Act(status=403)),
+                mirror.put(f"/{name}", CONTENT, Act(status=503)),
+            )
+            transfers.fetch(RemoteFile(name, urls, len(CONTENT), sha256(CONTENT)), tmp_path)
+        assert len(server.requests) == 1
+        assert len(mirror.requests) == 6
+    assert [line.rpartition("; ")[2][:5] for line in said] == ["from ", "again"]
 
 
 def test_it_ends_when_told_to(server: Server, place: Place) -> None:
