@@ -107,7 +107,10 @@ class Transfers:
 
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
+            # bytes as they lie on the server, or sizes and ranges would be those of something else
             self._local.session.headers["Accept-Encoding"] = "identity"
+            # some servers turn away the names of libraries
+            self._local.session.headers["User-Agent"] = "sermm"
             self._local.session.max_redirects = 10
         session: requests.Session = self._local.session
         return session
