@@ -119,41 +119,31 @@ def _blocks(
     rate, channels = 0, 0
     ends = _Ends()
     decoded = 0
-    missed = False
-    for frames in _frames(container, stream, ends):
-        # a decoder drops what it cannot read without a word; only its first and last packets,
-        # which encoders fill up, may come to nothing
-        if not frames:
-            missed = decoded > 0
-            continue
-        for frame in frames:
-            rate, channels = rate or frame.sample_rate, channels or frame.layout.nb_channels
-            planes = channels if frame.format.is_planar else 1
-            # where damage changes the number of channels, planes lead to memory that is not theirs
-            if (rate, channels, planes) != (
-                frame.sample_rate,
-                frame.layout.nb_channels,
-                len(frame.planes),
-            ):
-                raise UnreadableMediaError(
-                    path,
-                    expected=f"{channels} channels at {rate} Hz throughout",
-                    got=f"{frame.layout.nb_channels} at {frame.sample_rate} Hz",
-                    fix="copy the file again from the release, or convert its sound to WAV",
-                )
-            block = _samples(frame)
-            late = ends.sound is not None and (frame.time or 0.0) > ends.sound + GAP_S
-            if missed or late or frame.is_corrupt:
-                raise TruncatedMediaError(
-                    path,
-                    expected="sound without holes",
-                    got=f"a hole after {decoded / rate:.3f} s",
-                    fix="copy the file again from the release, or convert its sound to WAV",
-                )
-            if frame.time is not None:
-                ends.sound = frame.time + len(block) / rate
-            decoded += len(block)
-            yield block, rate
+    for frame in _frames(container, stream, ends):
+        rate, channels = rate or frame.sample_rate, channels or frame.layout.nb_channels
+        planes = channels if frame.format.is_planar else 1
+        now = (frame.sample_rate, frame.layout.nb_channels, len(frame.planes))
+        # where damage changes the number of channels, planes lead to memory that is not theirs
+        if now != (rate, channels, planes):
+            raise UnreadableMediaError(
+                path,
+                expected=f"{channels} channels at {rate} Hz throughout",
+                got=f"{now[1]} at {now[0]} Hz after {decoded / rate:.3f} s",
+                fix="copy the file again from the release, or convert its sound to WAV",
+            )
+        block = _samples(frame)
+        late = ends.sound is not None and (frame.time or 0.0) > ends.sound + GAP_S
+        if late or frame.is_corrupt:
+            raise TruncatedMediaError(
+                path,
+                expected="sound without holes",
+                got=f"a hole after {decoded / rate:.3f} s",
+                fix="copy the file again from the release, or convert its sound to WAV",
+            )
+        if frame.time is not None:
+            ends.sound = frame.time + len(block) / rate
+        decoded += len(block)
+        yield block, rate
     if not decoded:
         raise EmptyMediaError(
             path,
@@ -171,17 +161,15 @@ class _Ends:
     anything: float = 0.0
 
 
-def _frames(
-    container: InputContainer, stream: AudioStream, ends: _Ends
-) -> Iterator[list[AudioFrame]]:
-    """What each packet decodes to; packets of other tracks only tell how far the file goes."""
+def _frames(container: InputContainer, stream: AudioStream, ends: _Ends) -> Iterator[AudioFrame]:
+    """Decode the track; packets of other tracks only tell how far the file goes."""
     for packet in container.demux():
         if packet.pts is not None and packet.time_base is not None:
             end = (packet.pts + (packet.duration or 0)) * float(packet.time_base)
             ends.anything = max(ends.anything, end)
         if packet.stream.index == stream.index:
             frames: list[Any] = packet.decode()
-            yield frames
+            yield from frames
 
 
 def _samples(frame: AudioFrame) -> Array:

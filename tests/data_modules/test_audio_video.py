@@ -209,10 +209,32 @@ def test_a_playlist_leads_nowhere(tmp_path: Path) -> None:
         read_channels(tmp_path / "list.mp4")
 
 
-def test_a_colon_in_the_name_is_no_protocol(tmp_path: Path) -> None:
-    video_files.write(tmp_path / "clip.mov", codec="pcm_s16le")
-    (tmp_path / "clip.mov").rename(tmp_path / "http:a.mov")
-    assert len(read_channels(tmp_path / "http:a.mov")[0]) == 48_000
+def test_a_colon_in_the_name_is_no_protocol(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    video_files.write(Path("clip.mov"), codec="pcm_s16le")
+    Path("clip.mov").rename("http:a.mov")
+    assert len(read_channels(Path("http:a.mov"))[0]) == 48_000
+
+
+def test_titles_that_are_no_text_do_not_matter(
+    clips: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    data = bytearray(clips["clip.mp4"][0].read_bytes())
+    data[8] = 0x80  # the first letter of the brand
+    (tmp_path / "brand.mp4").write_bytes(data)
+    whole, _ = read_channels(clips["clip.mp4"][0])
+    assert np.array_equal(read_channels(tmp_path / "brand.mp4")[0], whole)
+
+
+def test_channels_that_change_are_told(tmp_path: Path) -> None:
+    for layout in ("stereo", "mono"):
+        video_files.write(tmp_path / f"{layout}.aac", layout=layout)
+    both = [(tmp_path / f"{layout}.aac").read_bytes() for layout in ("stereo", "mono")]
+    (tmp_path / "both.m4a").write_bytes(b"".join(both))
+    with pytest.raises(UnreadableMediaError, match=r"2 channels .*throughout, got 1 at 48000 Hz"):
+        read_channels(tmp_path / "both.m4a")
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
