@@ -16,6 +16,9 @@ from sermm.upstreams.handcrafted import (
 )
 from sermm.upstreams.huggingface import load_huggingface
 from sermm.upstreams.interface import LayerFeatures, SpeechFeatures, SpeechUpstream
+from sermm.upstreams.speech_bert import load_speech_bert
+from sermm.upstreams.vq_wav2vec import load_vq_wav2vec
+from sermm.upstreams.wav2vec import load_wav2vec
 
 __all__ = [
     "PRETRAINED_UPSTREAMS",
@@ -37,6 +40,9 @@ SPEECH_UPSTREAMS: dict[str, type[HandcraftedUpstream]] = {
 
 PRETRAINED_UPSTREAMS: dict[str, Callable[..., SpeechUpstream]] = {
     "huggingface": load_huggingface,
+    "wav2vec": load_wav2vec,
+    "vq_wav2vec": load_vq_wav2vec,
+    "speech_bert": load_speech_bert,
 }
 """Upstreams whose weights are loaded from a folder or a hub."""
 
