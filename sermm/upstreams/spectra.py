@@ -92,10 +92,10 @@ class ConformerEncoder(FrameEncoder):
         if encoder.embed_positions is not None:
             with _POSITIONS:
                 positions = encoder.embed_positions(hidden)
+        # its convolutions look back only, so they need no mask
         options = {
             "attention_mask": attention_mask(mask),
             "relative_position_embeddings": positions,
-            "conv_attention_mask": mask,
         }
         return self.states(
             hidden,

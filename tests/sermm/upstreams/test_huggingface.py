@@ -116,6 +116,20 @@ def test_the_level_counts_unless_the_model_says_it_does_not(
     assert same == normalized
 
 
+@pytest.mark.parametrize("num_samples", [560, 719, 720, 30_001])
+def test_log_mel_frames_are_those_of_the_extractor(models: Models, num_samples: int) -> None:
+    """The model's first layer norm would hide their scale."""
+    from transformers import SeamlessM4TFeatureExtractor
+
+    clip = voice(num_samples)
+    expected = SeamlessM4TFeatureExtractor()(
+        clip.numpy(), sampling_rate=16_000, return_tensors="pt"
+    )
+    kept = expected["attention_mask"][0].bool()
+    prepared = models.load("wav2vec2-bert").encoder.prepare(clip)
+    torch.testing.assert_close(prepared, expected["input_features"][0][kept], rtol=0, atol=2e-3)
+
+
 # layers
 
 
