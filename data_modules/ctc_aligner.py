@@ -11,8 +11,8 @@ from data_modules.ctc_model import CtcModel, find_device
 from data_modules.ctc_text import Speller
 from data_modules.manifest import Word
 
-# benchmarks/ctc_stretch.py: of 0 to 200 ms the most boundaries within 50 ms of the true ones (79 %),
-# and neither starts nor ends too early or too late on the whole.
+# benchmarks/ctc_stretch.py: of 0 to 200 ms this put the most boundaries within 50 ms of the true
+# ones (79 %), with neither starts nor ends too early or too late on the whole.
 MAX_STRETCH_S = 0.04
 """How far the end of a word is moved into what no letter covers."""
 
