@@ -262,8 +262,8 @@ def choose_words(utterance: Utterance, sources: Sequence[str]) -> tuple[list[Wor
         expected=f"word times from {' or '.join(sources)} (data.aligners)",
         got=f"times from {', '.join(has) or 'none'}"
         + (f", but no word from {alien[0]} is in the transcript" if alien else ""),
-        fix=f"run `sermm align {utterance.corpus} --aligner pocketsphinx` (English; other languages "
-        "with ctc or textgrid) and name its source in data.aligners, or add uniform there",
+        fix=f"run `sermm align {utterance.corpus} --aligner pocketsphinx` (English; else ctc or "
+        "textgrid) and name its source in data.aligners, or add uniform there",
     )
 
 
