@@ -167,10 +167,10 @@ def test_classes_are_let_in_for_the_time_of_reading_alone(published: Path) -> No
     before = torch.serialization.get_safe_globals()
     load_speech_bert(name=str(published))
     assert torch.serialization.get_safe_globals() == before
-    with pytest.raises(ModelError, match="asks for"):
-        edit_path = published.parent / "enum.pt"
-        torch.save({"model_cfg": {"a": re.IGNORECASE}, "model_weight": {}}, edit_path)
-        load_wav2vec(name=str(edit_path))
+    path = published.parent / "enum.pt"
+    torch.save({"model_cfg": {"a": re.IGNORECASE}, "model_weight": {}}, path)
+    with pytest.raises(ModelError, match=r"asks for \S+, which is not run"):
+        load_wav2vec(name=str(path))
 
 
 def write_text(path: Path) -> None:
@@ -270,17 +270,10 @@ def test_layers_in_general(layers: list[tuple[int, int, int]], times: int) -> No
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "[]",
-        "[(1, 2)]",
-        "[(1, 2, 0)]",
-        "[(1, 2, 3.0)]",
-        "[(1, 2, True)]",
-        "(1, 2, 3)",
-        "x",
-        "[x]",
-    ]
-    + ["[(1, 2, 3)] * 101", "[(1, 2, 3)] * 99 * 99", "[(1, 2, 3)] * -1", "3 * [(1, 2, 3)]", "[1"],
+        *("", "[]", "[(1, 2)]", "[(1, 2, 0)]", "[(1, 2, 3.0)]", "[(1, 2, True)]", "(1, 2, 3)"),
+        *("x", "[x]", "[1", "[(1, 2, 3)] * 101", "[(1, 2, 3)] * 99 * 99", "[(1, 2, 3)] * -1"),
+        "3 * [(1, 2, 3)]",
+    ],
 )
 def test_texts_that_are_no_layers(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (the caller says what is wrong)
