@@ -60,14 +60,15 @@ def folds_table(survey: Survey) -> Table | None:
 
 
 def overlaps_table(survey: Survey) -> Table | None:
-    """What stands in two parts at once; None if nothing can be compared."""
-    if not survey.overlaps or survey.division is None:
+    """What stands in two parts at once; None if nothing does."""
+    found = [overlap for overlap in survey.overlaps if overlap.num_shared]
+    if not found or survey.division is None:
         return None
     title = f"In two parts of {survey.division.name}"
     table = Table("what", "of", "occurs in", title=title, title_justify="left")
     for heading in ("different", "utterances", "share"):
         table.add_column(heading, justify="right")
-    for overlap in survey.overlaps:
+    for overlap in found:
         table.add_row(
             overlap.kind,
             overlap.other,
@@ -75,7 +76,6 @@ def overlaps_table(survey: Survey) -> Table | None:
             str(overlap.num_values),
             f"{overlap.num_shared} of {overlap.num_all}",
             percent(overlap.share),
-            style=None if overlap.num_shared else "dim",
         )
     return table
 

@@ -61,11 +61,15 @@ def prepare(
 
 
 @app.command()
-def check(corpus: CorpusName, cache: Cache = Path("cache")) -> None:
-    """Run the checks of a prepared corpus; exit status 1 if one fails."""
+def check(
+    corpus: CorpusName,
+    cache: Cache = Path("cache"),
+    audio: Annotated[bool, typer.Option(help="Put a few clips on the page.")] = True,
+) -> None:
+    """Run the checks of a prepared corpus, write a page; exit status 1 if one fails."""
     from sermm.commands import check_corpus
 
-    check_corpus(corpus, cache)
+    check_corpus(corpus, cache, audio=audio)
 
 
 @app.command()

@@ -19,8 +19,8 @@ from sermm.rundir import experiment_folder
 from sermm.terminal import console, progress_bar, say
 
 if TYPE_CHECKING:
+    from data_modules.check import CheckResult, Survey
     from data_modules.download import Source
-    from data_modules.prepared import Prepared
 
 
 def prepare_corpus(name: str, root: Path, cache: Path) -> None:
@@ -33,36 +33,54 @@ def prepare_corpus(name: str, root: Path, cache: Path) -> None:
             got=f"{root}, no folder",
             fix="correct it",
         )
+    from data_modules.check import Survey
     from data_modules.prepare import prepare
-    from data_modules.tables import counts_table, exclusions_table
 
     with progress_bar(f"reading {corpus.name}") as on_progress:
         prepared = prepare(corpus, root, cache, on_progress=on_progress)
-    console.print(counts_table(prepared))
-    listed = exclusions_table(prepared)
-    if listed is not None:
-        console.print(listed)
-    _print_checks(prepared)
+    survey = Survey(prepared)
+    _refuse_failed(survey, _print_survey(survey))
 
 
-def check_corpus(name: str, cache: Path) -> None:
-    """Print the checks of a prepared corpus; raises RunFailedError if one fails."""
+def check_corpus(name: str, cache: Path, *, audio: bool = True) -> None:
+    """Print the checks of a prepared corpus and write their page.
+
+    Raises:
+        RunFailedError: One of them fails.
+    """
     corpus = find_corpus(name)
+    from data_modules.check import Survey
     from data_modules.prepare import load_prepared
+    from sermm.report.check_page import write_check_page
 
-    _print_checks(load_prepared(corpus, cache))
+    survey = Survey(load_prepared(corpus, cache))
+    results = _print_survey(survey)
+    say(f"page: {write_check_page(survey, results, with_audio=audio)}")
+    _refuse_failed(survey, results)
 
 
-def _print_checks(prepared: Prepared) -> None:
+def _print_survey(survey: Survey) -> list[CheckResult]:
+    from data_modules import tables
     from data_modules.check import check
-    from data_modules.tables import checks_table
 
-    results = check(prepared)
-    console.print(checks_table(results))
+    results = check(survey)
+    for table in (
+        tables.counts_table(survey),
+        tables.folds_table(survey),
+        tables.overlaps_table(survey),
+        tables.exclusions_table(survey.prepared),
+        tables.checks_table(results),
+    ):
+        if table is not None:
+            console.print(table)
+    return results
+
+
+def _refuse_failed(survey: Survey, results: Sequence[CheckResult]) -> None:
     failed = [result for result in results if result.status == "fail"]
     if failed:
         raise RunFailedError(
-            f"checks of {prepared.corpus.name}",
+            f"checks of {survey.prepared.corpus.name}",
             expected="all to pass",
             got="; ".join(f"{r.name}: {r.detail}" for r in failed),
             fix="; ".join(dict.fromkeys(r.fix for r in failed if r.fix)),
