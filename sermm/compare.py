@@ -202,10 +202,12 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         f"The same {comparison.num_utterances:,} test utterances, pooled; paired bootstrap over "
         f"{clusters} {comparison.over}."
     )
-    console.print(draw(_table(comparison, "comparison", caption, scoring.overall), comparison.leak))
-    for title in titles_of_names(scoring, all_of_them=False):
+    tables = [_table(comparison, "comparison", caption, scoring.overall)]
+    for title in titles_of_names(scoring, brief=True):
         own = {n: i for n, i in scoring.metrics.items() if i.of and i.title == title}
-        console.print(draw(_table(comparison, "names", f"{title} alone.", own), comparison.leak))
+        tables.append(_table(comparison, "names", f"{title} alone.", own))
+    for table in tables:
+        console.print(draw(table, comparison.leak, console.width))
 
 
 def _table(

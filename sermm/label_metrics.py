@@ -118,7 +118,7 @@ def _exact_match(sums: NumberArray) -> FloatArray:
 
 
 def _of_label(function: Metric, index: int) -> Metric:
-    return lambda sums: function(sums)[..., index]
+    return lambda sums: function(sums[..., index, None, :])[..., 0]
 
 
 _OVERALL = {

@@ -121,7 +121,7 @@ def _mean_over_ratings(function: Metric) -> Metric:
 
 
 def _of_rating(function: Metric, index: int) -> Metric:
-    return lambda sums: function(sums)[..., index]
+    return lambda sums: function(sums[..., index, None, :])[..., 0]
 
 
 def _column_share(column: int) -> Metric:

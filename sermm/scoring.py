@@ -78,7 +78,7 @@ class Scoring:
 # family: kind, and the scores for long tables, of which the first leads
 _FAMILIES: dict[Family, tuple[Kind, tuple[str, ...]]] = {
     "classes": ("classes", ("ua", "wa", "macro_f1", "weighted_f1")),
-    "sentiment": ("regression", ("mae", "pearson_r", "acc2_has0", "acc2_non0", "acc7")),
+    "sentiment": ("regression", ("mae", "pearson_r", "acc2_non0", "acc7")),
     "intensity": ("regression", ("mae", "acc4")),
     "rating": ("regression", ("mae", "pearson_r", "ccc")),
     "multilabel": ("multilabel", ("macro_f1", "micro_f1", "wacc", "exact_match")),

@@ -46,7 +46,8 @@ class Table:
 
 def number(value: float | None, digits: int = 3) -> str:
     """``0.712``; a dash where there is none."""
-    return ABSENT if value is None else f"{value:.{digits}f}"
+    # rounded first and then added to 0, which has no sign
+    return ABSENT if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def with_spread(mean: float | None, sd: float | None) -> str:
@@ -55,10 +56,12 @@ def with_spread(mean: float | None, sd: float | None) -> str:
 
 
 def with_interval(value: float | None, ends: Sequence[float] | None) -> str:
-    """``0.712 (0.655–0.771)``, or the value alone."""
+    """``0.712 (0.655–0.771)``, ``0.012 (-0.194 to 0.115)``, or the value alone."""
     if ends is None:
         return number(value)
-    return f"{number(value)} ({number(ends[0])}\N{EN DASH}{number(ends[1])})"
+    low, high = map(number, ends)
+    between = " to " if low.startswith("-") else "\N{EN DASH}"
+    return f"{number(value)} ({low}{between}{high})"
 
 
 def count(value: float) -> str:

@@ -23,6 +23,8 @@ from sermm.trivial import TRIVIAL
 
 # scores of single names that the terminal has room for
 _MOST_OF_NAMES = 24
+# letters in a list of speakers
+_MOST_OF_SPEAKERS = 40
 
 
 def scoring_of(summary: Mapping[str, Any]) -> Scoring:
@@ -40,10 +42,10 @@ def selected_by(summary: Mapping[str, Any]) -> str:
     return next(iter(summary["runs"][0]["val"]), scoring_of(summary).headline)
 
 
-def titles_of_names(scoring: Scoring, *, all_of_them: bool = True) -> list[str]:
+def titles_of_names(scoring: Scoring, *, brief: bool = False) -> list[str]:
     """Titles of the scores of single names: all, or as many as the terminal has room for."""
     titles = list(dict.fromkeys(info.title for info in scoring.metrics.values() if info.of))
-    if all_of_them or len(titles) * len(scoring.names) <= _MOST_OF_NAMES:
+    if not brief or len(titles) * len(scoring.names) <= _MOST_OF_NAMES:
         return titles
     return titles[:1]
 
@@ -58,19 +60,22 @@ def _brief(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]
     return scoring.brief, tuple(scoring.metrics[name].full_title for name in scoring.brief)
 
 
-def _columns_of_scores(summary: Mapping[str, Any]) -> tuple[str, ...]:
+def _columns_of_scores(summary: Mapping[str, Any], *, brief: bool = False) -> tuple[str, ...]:
     """Titles of what :func:`_row_of_scores` tells."""
     runs = plural(len(headline_runs(summary)), "run")
     trivial = (f"trivial: {known.title}" for known in TRIVIAL[scoring_of(summary).kind].values())
-    spread = ("sd over seeds, pooled",) if _has_seeds(summary) else ()
-    return ("pooled (95 % interval)", f"mean ± sd of {runs}", *spread, *trivial)
+    spread = [f"mean ± sd of {runs}", "sd over seeds, pooled"]
+    shown = 0 if brief else 2 if _has_seeds(summary) else 1
+    return ("pooled (95 % interval)", *spread[:shown], *trivial)
 
 
-def _row_of_scores(summary: Mapping[str, Any], name: str) -> tuple[Cell, ...]:
+def _row_of_scores(
+    summary: Mapping[str, Any], name: str, *, brief: bool = False
+) -> tuple[Cell, ...]:
     score = summary["metrics"][name]
-    texts = [with_interval(score["pooled"], score["ci95"]), with_spread(score["mean"], score["sd"])]
-    if _has_seeds(summary):
-        texts.append(number(score["sd_seeds"]))
+    spread = [with_spread(score["mean"], score["sd"]), number(score["sd_seeds"])]
+    shown = 0 if brief else 2 if _has_seeds(summary) else 1
+    texts = [with_interval(score["pooled"], score["ci95"]), *spread[:shown]]
     trivial = [number(scores[name]["pooled"]) for scores in summary["trivial"].values()]
     return (*_scores(texts), *_scores(trivial, is_score=False))
 
@@ -89,17 +94,17 @@ def scores_table(summary: Mapping[str, Any]) -> Table:
     return Table("scores", "Test scores and what chance alone gives.", columns, rows)
 
 
-def names_tables(summary: Mapping[str, Any], *, all_of_them: bool = True) -> list[Table]:
-    """The scores of single ratings or labels, a table a score."""
+def names_tables(summary: Mapping[str, Any], *, brief: bool = False) -> list[Table]:
+    """The scores of single ratings or labels, a table a score; brief for the terminal."""
     scoring = scoring_of(summary)
     noun = "label" if scoring.kind == "multilabel" else "rating"
     return [
-        _names_table(summary, title, noun)
-        for title in titles_of_names(scoring, all_of_them=all_of_them)
+        _names_table(summary, title, noun, brief=brief)
+        for title in titles_of_names(scoring, brief=brief)
     ]
 
 
-def _names_table(summary: Mapping[str, Any], title: str, noun: str) -> Table:
+def _names_table(summary: Mapping[str, Any], title: str, noun: str, *, brief: bool) -> Table:
     metrics = [(k, i) for k, i in scoring_of(summary).metrics.items() if i.of and i.title == title]
     # of a label it matters how often it is there; what ratings are like has a table of its own
     often = ("true", "predicted") if noun == "label" else ()
@@ -107,14 +112,14 @@ def _names_table(summary: Mapping[str, Any], title: str, noun: str) -> Table:
         (
             Cell(info.of),
             *(Cell(count(summary["per_name"][info.of][key])) for key in often),
-            *_row_of_scores(summary, name),
+            *_row_of_scores(summary, name, brief=brief),
         )
         for name, info in metrics
     )
     return Table(
         f"names-{metrics[0][0].partition('_')[0]}",
         f"{title} of each {noun}: {metrics[0][1].meaning}.",
-        (noun, *often, *_columns_of_scores(summary)),
+        (noun, *often, *_columns_of_scores(summary, brief=brief)),
         rows,
     )
 
@@ -157,9 +162,10 @@ def folds_table(summary: Mapping[str, Any]) -> Table:
     return Table("folds", caption, columns, rows, num_text_columns=2)
 
 
-def _names(names: Sequence[str], limit: int = 4) -> str:
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or ABSENT
+def _names(names: Sequence[str]) -> str:
+    """Names of speakers where there is room for all of them, else how many there are."""
+    shown = ", ".join(names) or ABSENT
+    return shown if len(shown) <= _MOST_OF_SPEAKERS else plural(len(names), "speaker")
 
 
 def conditions_table(summary: Mapping[str, Any]) -> Table:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -36,19 +37,41 @@ def leak_text(leak: str) -> Text:
     return Text(f"{LEAK_MARK}: {leak}. {LEAK_ADVICE}", style="bold red")
 
 
-def draw(table: Table, leak: str) -> RichTable:
-    """A table for the terminal, with the leak mark beside every score."""
-    drawn = RichTable(title=Text(table.caption), title_justify="left", title_style="italic")
+def draw(table: Table, leak: str, width: int) -> RichTable:
+    """A table for a terminal of a width, with the leak mark beside every score.
+
+    A title gives way before the numbers under it would, and a number is broken last of all.
+    """
     rows = [[_text(cell, leak) for cell in row] for row in table.rows]
+    titles, wanted, least = [], [], []
     for index, title in enumerate(table.columns):
-        is_text = index < table.num_text_columns
-        # a title gives way before the numbers under it would
-        room = max([_LEAST_TITLE, *(row[index].cell_len for row in rows)])
+        cells = [row[index] for row in rows]
+        room = max([_LEAST_TITLE, *(cell.cell_len for cell in cells)])
         lines = textwrap.fill(title, room, break_long_words=False)
-        drawn.add_column(Text(lines), justify="left" if is_text else "right", overflow="fold")
+        words = [word for text in (title, *(cell.plain for cell in cells)) for word in text.split()]
+        titles.append(Text(lines))
+        wanted.append(max([*map(cell_len, lines.split("\n")), *(cell.cell_len for cell in cells)]))
+        least.append(max(map(cell_len, words), default=0))
+    widths = _shrink(wanted, least, width - 3 * len(wanted) - 1)
+    drawn = RichTable(title=Text(table.caption), title_justify="left", title_style="italic")
+    for index, (text, wide) in enumerate(zip(titles, widths, strict=True)):
+        is_text = index < table.num_text_columns
+        justify: Literal["left", "right"] = "left" if is_text else "right"
+        drawn.add_column(text, justify=justify, overflow="fold", width=wide)
     for row in rows:
         drawn.add_row(*row)
     return drawn
+
+
+def _shrink(wanted: Sequence[int], least: Sequence[int], room: int) -> Sequence[int | None]:
+    """Widths of columns that fit, the widest made narrower first; None where words must break."""
+    if sum(least) > room:
+        return [None] * len(wanted)
+    widths = list(wanted)
+    while sum(widths) > room:
+        able = [index for index in range(len(widths)) if widths[index] > least[index]]
+        widths[max(able, key=widths.__getitem__)] -= 1
+    return widths
 
 
 def _text(cell: Cell, leak: str) -> Text:
@@ -86,11 +109,11 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
     tables.append(folds_table(summary))
     if summary["per_class"]:
         tables.append(classes_table(summary))
-    tables.extend(names_tables(summary, all_of_them=False))
+    tables.extend(names_tables(summary, brief=True))
     if len(summary["by_size"]) > 1:
         tables.append(sizes_table(summary))
     for table in tables:
-        console.print(draw(table, leak))
+        console.print(draw(table, leak, console.width))
     console.print(Text(interval_text(summary)))
     console.print(Text(excluded_text(summary)))
     if summary["alignment"]:

@@ -327,6 +327,11 @@ def test_numbers_are_written_as_people_read_them() -> None:
     assert cells.count(105.6667) == "105.7"
     assert [cells.duration(s) for s in (12.4, 61, 3725)] == ["12 s", "1 min 01 s", "1 h 02 min"]
     assert cells.number(None) == "\N{EN DASH}"
+    assert [cells.number(value) for value in (-0.0, -0.0004, -0.0006)] == [
+        *("0.000", "0.000", "-0.001")
+    ]
+    assert cells.with_interval(0.5, [0.25, 0.75]) == "0.500 (0.250\N{EN DASH}0.750)"
+    assert cells.with_interval(0.0, [-0.25, 0.75]) == "0.000 (-0.250 to 0.750)"
 
 
 def test_confusion_picture_names_recalls_and_holds_counts() -> None:
@@ -413,11 +418,16 @@ def test_nothing_heavy_is_imported_before_it_is_needed(
     subprocess.run([sys.executable, "-c", code, str(experiment.folder)], check=True)
 
 
-def test_long_lists_of_speakers_are_shortened(experiment: FakeExperiment) -> None:
+def test_long_lists_of_speakers_are_counted(experiment: FakeExperiment) -> None:
     summary = summarise(experiment.folder, experiment.keys)
-    fold = {**summary["per_fold"][0], "speakers": [f"s{k}" for k in range(6)]}
-    row = tables.folds_table({**summary, "per_fold": [fold]}).rows[0]
-    assert row[1].text == "s0, s1, s2, s3 and 2 more"
+    for speakers, expected in (
+        ([f"s{k}" for k in range(6)], "s0, s1, s2, s3, s4, s5"),
+        ([f"1DmNV9C1hbY{k}" for k in range(4)], "4 speakers"),
+        ([], "\N{EN DASH}"),
+    ):
+        fold = {**summary["per_fold"][0], "speakers": speakers}
+        row = tables.folds_table({**summary, "per_fold": [fold]}).rows[0]
+        assert row[1].text == expected
 
 
 def test_a_new_seed_changes_nothing_but_numbers(tmp_path: Path, experiment: FakeExperiment) -> None:

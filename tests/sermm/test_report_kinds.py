@@ -165,9 +165,9 @@ def test_the_terminal_shows_what_it_has_room_for(
 ) -> None:
     assert "Acc-4 of each rating" in printed(summaries["intensity"])
     many = tuple(f"tag{k}" for k in range(28))
-    assert len(tables.names_tables(summaries["multilabel"], all_of_them=False)) == 4
+    assert len(tables.names_tables(summaries["multilabel"], brief=True)) == 4
     few = tables.titles_of_names(
-        tables.scoring_of({**summaries["multilabel"], "classes": many}), all_of_them=False
+        tables.scoring_of({**summaries["multilabel"], "classes": many}), brief=True
     )
     assert few == ["F1"]
     assert "each rating" not in printed(summaries["sentiment"])
@@ -188,16 +188,34 @@ def test_missing_modalities_stand_under_the_headline(
     assert "with a modality missing" not in pages["rating"]
 
 
+@pytest.mark.parametrize("width", [80, 100, 140])
 def test_numbers_do_not_break_in_a_terminal_of_usual_width(
-    summaries: dict[Family, dict[str, Any]],
+    summaries: dict[Family, dict[str, Any]], width: int
 ) -> None:
-    """Titles give way first: a score with its interval stays on one line."""
-    for family in ("intensity", "multilabel"):
-        table = tables.scores_table(summaries[family])
-        console = Console(width=100)
-        with console.capture() as capture:
-            console.print(draw(table, ""))
-        assert table.rows[0][1].text in capture.get()
+    """Titles give way first; then an interval stands under its score, whole."""
+    for summary in summaries.values():
+        drawn = [tables.scores_table(summary), tables.folds_table(summary)]
+        drawn += [tables.sizes_table(summary), *tables.names_tables(summary, brief=True)]
+        if summary["conditions"]:
+            drawn.append(tables.conditions_table(summary))
+        for table in drawn:
+            console = Console(width=width)
+            with console.capture() as capture:
+                console.print(draw(table, LEAK, width))
+            text = capture.get()
+            assert max(len(line) for line in text.splitlines()) <= width
+            for row in table.rows:
+                for cell in row:
+                    for word in cell.text.split():
+                        assert word in text
+
+
+def test_a_title_gives_way_before_a_number_does(summaries: dict[Family, dict[str, Any]]) -> None:
+    table = tables.scores_table(summaries["intensity"])
+    console = Console(width=90)
+    with console.capture() as capture:
+        console.print(draw(table, "", 90))
+    assert table.rows[0][1].text in capture.get()
 
 
 def test_table_csv_holds_every_number(
