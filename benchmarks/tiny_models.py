@@ -46,15 +46,15 @@ def _data2vec() -> Any:
     return _wave("Data2VecAudio", settings)
 
 
-def _wav2vec2_bert(positions: str = "relative_key") -> Any:
-    settings = {
+def wav2vec2_bert(**settings: Any) -> Any:
+    """A conformer; settings of its configuration, such as ``position_embeddings_type``."""
+    sizes = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "intermediate_size": 64,
-        "position_embeddings_type": positions,
     }
-    return _wave("Wav2Vec2Bert", settings)
+    return _wave("Wav2Vec2Bert", {**sizes, **settings})
 
 
 def _whisper() -> Any:
@@ -88,7 +88,7 @@ SPEECH: dict[str, Callable[[], Any]] = {
     "data2vec-audio": _data2vec,
     "unispeech-sat, group norm": lambda: _wave("UniSpeechSat", _GROUP),
     "unispeech-sat, layer norm": lambda: _wave("UniSpeechSat", _LAYER),
-    "wav2vec2-bert": _wav2vec2_bert,
+    "wav2vec2-bert": wav2vec2_bert,
     "whisper": _whisper,
 }
 """Speech families; of those with two kinds of norm, both."""

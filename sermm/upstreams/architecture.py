@@ -106,11 +106,16 @@ def build_encoder(architecture: Architecture) -> FrameEncoder:
 
 
 def _switch_off(config: Any) -> None:
-    """Settings of training that would change frames or add weights without a use here."""
+    """What training alone needs, or a head: frames are those of the encoder in evaluation."""
     for key in ("layerdrop", "encoder_layerdrop", "mask_time_prob", "mask_feature_prob"):
         if hasattr(config, key):
             setattr(config, key, 0.0)
-    for key in ("apply_spec_augment", "add_adapter", "gradient_checkpointing"):
+    for key in (
+        "apply_spec_augment",
+        "gradient_checkpointing",
+        "add_adapter",
+        "use_intermediate_ffn_before_adapter",
+    ):
         if hasattr(config, key):
             setattr(config, key, False)
 

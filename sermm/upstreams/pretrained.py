@@ -25,7 +25,7 @@ WEIGHT_FILES = ("model.safetensors", "model-*.safetensors", "model.safetensors.i
 OLD_WEIGHT_FILES = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
 
 # Parts that a checkpoint may lack or have: nothing here reads them.
-_UNUSED = frozenset({"pooler", "masked_spec_embed", "adapter", "decoder"})
+_UNUSED = frozenset({"pooler", "masked_spec_embed", "adapter", "intermediate_ffn", "decoder"})
 
 # A branch can move on while a process runs: each (id, revision) means one commit in one process.
 _COMMITS: dict[tuple[str, str | None], str] = {}

@@ -77,7 +77,6 @@ class ConformerEncoder(FrameEncoder):
         """Remove what only higher states need."""
         if num_layers < self.num_transformer_layers:
             del self.model.encoder.layers[num_layers:]
-            self.model.intermediate_ffn = None
 
     def forward(self, pieces: Sequence[Tensor], indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """States of padded log-mel frames."""
@@ -102,12 +101,8 @@ class ConformerEncoder(FrameEncoder):
             lengths,
             indices,
             layers=[partial(layer, **options) for layer in encoder.layers],
-            finish=self._finish,
+            finish=nn.Identity(),
         )
-
-    def _finish(self, hidden: Tensor) -> Tensor:
-        more = self.model.intermediate_ffn
-        return hidden if more is None else hidden + 0.5 * more(hidden)
 
 
 class WhisperEncoder(FrameEncoder):

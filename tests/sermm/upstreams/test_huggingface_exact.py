@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.tiny_models import SPEECH
+from benchmarks.tiny_models import SPEECH, save_speech_model, wav2vec2_bert
 from data_modules.pretrained import quiet_transformers
 from sermm.upstreams.architecture import FAMILIES
-from sermm.upstreams.huggingface import HuggingFaceUpstream
+from sermm.upstreams.huggingface import HuggingFaceUpstream, load_huggingface
 from tests.sermm.upstreams.speech_models import Models, padded, voice
 
 # below the shortest, the shortest of the waveform families, one beside it, and up to 20 s
@@ -119,20 +120,37 @@ def test_gradients_of_a_batch_are_those_of_its_clips(models: Models, family: str
         assert float((found[name] - value).abs().max()) < 1e-3 * scale, name
 
 
-@pytest.mark.parametrize("positions", ["relative", "rotary", None])
-def test_other_positions_of_a_conformer(tmp_path: Any, positions: str | None) -> None:
-    from benchmarks import tiny_models
-    from sermm.upstreams.huggingface import load_huggingface
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"position_embeddings_type": "relative"},
+        {"position_embeddings_type": "rotary"},
+        {"position_embeddings_type": None},
+        {"add_adapter": True},
+        {"add_adapter": True, "use_intermediate_ffn_before_adapter": True},
+    ],
+)
+def test_other_conformers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    from transformers import AutoFeatureExtractor, AutoModel
 
-    torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SPEECH, "wav2vec2-bert", lambda: tiny_models._wav2vec2_bert(positions))
-        folder = tiny_models.save_speech_model("wav2vec2-bert", tmp_path)
-    upstream, clips = load_huggingface(name=str(folder)), clips_of((5_000, 720, 33_333))
+    monkeypatch.setitem(SPEECH, "wav2vec2-bert", lambda: wav2vec2_bert(**settings))
+    folder = save_speech_model("wav2vec2-bert", tmp_path)
+    upstream, clips = load_huggingface(name=str(folder)), clips_of((5_040, 720, 33_360))
+    with quiet_transformers():
+        model = AutoModel.from_pretrained(folder).eval()
+        extractor = AutoFeatureExtractor.from_pretrained(folder)
+    model.adapter = model.intermediate_ffn = None  # frames are those before it
     with torch.inference_mode():
         batch = upstream(*padded(clips))
         for clip, row, count in zip(clips, batch.frames, batch.lengths, strict=True):
             torch.testing.assert_close(row[:count], alone(upstream, clip)[0], rtol=0, atol=5e-5)
+            inputs = extractor(clip.numpy(), sampling_rate=16_000, return_tensors="pt")
+            expected = model(**inputs).last_hidden_state[0, :count]
+            torch.testing.assert_close(row[:count], expected, rtol=0, atol=5e-4)
+    again = HuggingFaceUpstream(upstream.architecture)
+    again.load_state_dict(upstream.state_dict())
 
 
 @pytest.mark.parametrize("family", ["wav2vec2, group norm", "wavlm, layer norm", "wav2vec2-bert"])
