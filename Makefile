@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types experiment config prepare check report compare lock clean
+.PHONY: help setup test lint types experiment config prepare check report compare bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ report: setup ## write the report again: NAME=
 
 compare: setup ## paired difference of two experiments: A= B=
 	@$(BIN)/sermm compare $(A) $(B)
+
+bench: setup ## a benchmark, into benchmarks/results: NAME=alignment ARGS="..."
+	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 lock: setup ## resolve the dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

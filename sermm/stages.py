@@ -44,6 +44,9 @@ def make_ready(config: Config) -> Prepared:
     if not config.data.allow_failed_checks:
         used = _used(config, prepared)
         refuse_failures(used, check(used), uses(config))
+    # utterances without the features are left out, so they come before whatever selects
+    for name in ready_features(config):
+        _read_features(prepared, name)
     if needs_word_times(config):
         prepared = align_missing(config, prepared)
         selected = make_selection(config, prepared).utterances.values()
@@ -52,8 +55,6 @@ def make_ready(config: Config) -> Prepared:
         from sermm.extract_stage import extract_missing
 
         extract_missing(config, prepared)
-    for name in ready_features(config):
-        _read_features(prepared, name)
     return prepared
 
 
@@ -100,7 +101,7 @@ def failed_checks(config: Config, prepared: Prepared) -> list[CheckResult]:
 
 
 def _used(config: Config, prepared: Prepared) -> Prepared:
-    scheme = find_scheme(config.data.labels)
+    scheme = find_scheme(config.data.labels, prepared.corpus)
     return narrow(prepared, scheme, find_protocol(config.data.protocol))
 
 

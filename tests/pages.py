@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import typer.main
 
-from data_modules.aligners import ALIGNERS
 from data_modules.corpora import find_corpus
 from sermm.cli import app
 from sermm.compose import find_experiment, load_config
+from sermm.limits import WORD_SOURCES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -170,7 +170,7 @@ def _check_sermm(arguments: list[str]) -> None:
     if "corpus" in given:
         find_corpus(given["corpus"])
     if "aligner" in given:
-        assert given["aligner"] in ALIGNERS
+        assert given["aligner"] in WORD_SOURCES[1:], "the corpus cannot be asked"
     for experiment in (*(given.get("names") or ()), given.get("first"), given.get("second")):
         if experiment is not None:
             find_experiment(experiment)

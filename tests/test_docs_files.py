@@ -75,7 +75,9 @@ def test_files_of_a_corpus(run: Path) -> None:
     facts = json.loads((folder / "demo.media.jsonl").read_text().splitlines()[0])
     assert told("`CORPUS.media.jsonl`") == list(facts)
     shown = {path.name.replace("demo", "CORPUS") for path in folder.iterdir()}
-    assert shown == set(re.findall(r"CORPUS\.[\w.]+", pages.blocks(PAGE)[0].text))
+    # what comes with other corpora, aligners and commands is told as well
+    others = {"CORPUS.NAME.features.json", "CORPUS.check.html", "CORPUS.aligners.json"}
+    assert shown | others == set(re.findall(r"CORPUS\.[\w.]+", pages.blocks(PAGE)[0].text))
 
 
 def test_files_of_the_feature_cache(run: Path) -> None:

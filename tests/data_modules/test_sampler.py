@@ -6,7 +6,7 @@ from itertools import pairwise
 import lightning as L
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -162,9 +162,9 @@ def test_ranks_share_each_epoch_in_step_and_within_the_budget(
             )
             for rank in range(num_ranks)
         ]
-    except ConfigError as error:
-        assert "enough training utterances" in str(error)
-        return
+    except ConfigError:
+        # hardly more samples than ranks, which has a test of its own
+        assume(False)
     counts = set()
     for number in range(4):
         for one in ranks:
