@@ -16,11 +16,13 @@ from sermm.upstreams.handcrafted import (
 )
 from sermm.upstreams.huggingface import load_huggingface
 from sermm.upstreams.interface import LayerFeatures, SpeechFeatures, SpeechUpstream
+from sermm.upstreams.opensmile import OpenSmile
 from sermm.upstreams.speech_bert import load_speech_bert
 from sermm.upstreams.vq_wav2vec import load_vq_wav2vec
 from sermm.upstreams.wav2vec import load_wav2vec
 
 __all__ = [
+    "EXTRA_UPSTREAMS",
     "PRETRAINED_UPSTREAMS",
     "SPEECH_UPSTREAMS",
     "LayerFeatures",
@@ -46,6 +48,11 @@ PRETRAINED_UPSTREAMS: dict[str, Callable[..., SpeechUpstream]] = {
 }
 """Upstreams whose weights are loaded from a folder or a hub."""
 
+EXTRA_UPSTREAMS: dict[str, Callable[..., SpeechUpstream]] = {
+    "opensmile": OpenSmile,
+}
+"""Upstreams that run in a package which is an extra of sermm's."""
+
 
 def options_of(upstream: str) -> tuple[str, ...]:
     """Keyword arguments that :func:`build_speech_upstream` takes for an upstream.
@@ -60,7 +67,8 @@ def build_speech_upstream(upstream: str, /, **options: Any) -> SpeechUpstream:
     """The speech upstream that ``model.speech.upstream`` names.
 
     Args:
-        upstream: A key of :data:`SPEECH_UPSTREAMS` or :data:`PRETRAINED_UPSTREAMS`.
+        upstream: A key of :data:`SPEECH_UPSTREAMS`, :data:`PRETRAINED_UPSTREAMS` or
+            :data:`EXTRA_UPSTREAMS`.
         **options: Some of :func:`options_of`; the rest keep their defaults.
 
     Raises:
@@ -93,12 +101,12 @@ def _parameters(upstream: str) -> Mapping[str, inspect.Parameter]:
 
 
 def _find(upstream: str) -> Callable[..., SpeechUpstream]:
-    found = SPEECH_UPSTREAMS.get(upstream) or PRETRAINED_UPSTREAMS.get(upstream)
-    if found is not None:
-        return found
+    known = {**SPEECH_UPSTREAMS, **PRETRAINED_UPSTREAMS, **EXTRA_UPSTREAMS}
+    if upstream in known:
+        return known[upstream]
     raise ConfigError(
         "model.speech.upstream",
-        expected=f"one of {', '.join((*SPEECH_UPSTREAMS, *PRETRAINED_UPSTREAMS))}",
+        expected=f"one of {', '.join(known)}",
         got=repr(upstream),
         fix="choose one of these",
     )

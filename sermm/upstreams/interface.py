@@ -55,7 +55,7 @@ class SpeechUpstream(nn.Module, ABC):
     Attributes:
         name: What ``model.speech.upstream`` says.
         dim: D, values in a frame.
-        frame_stride: Samples from one frame to the next.
+        frame_stride: Samples from one frame to the next; 0 if a whole clip is one frame.
         first_center: Samples from the start of the clip to the centre of frame 0.
         min_samples: The shortest clip that is taken as it is. A shorter one is filled up with
             zeros to this length, which gives it at least one frame; callers count such clips.
@@ -77,7 +77,7 @@ class SpeechUpstream(nn.Module, ABC):
 
     @property
     def frame_stride_s(self) -> float:
-        """Seconds from one frame to the next."""
+        """Seconds from one frame to the next; 0 if a whole clip is one frame."""
         return self.frame_stride / SAMPLE_RATE
 
     @property
