@@ -101,7 +101,11 @@ def _parameters(upstream: str) -> Mapping[str, inspect.Parameter]:
 
 
 def _find(upstream: str) -> Callable[..., SpeechUpstream]:
-    known = {**SPEECH_UPSTREAMS, **PRETRAINED_UPSTREAMS, **EXTRA_UPSTREAMS}
+    known: dict[str, Callable[..., SpeechUpstream]] = {
+        **SPEECH_UPSTREAMS,
+        **PRETRAINED_UPSTREAMS,
+        **EXTRA_UPSTREAMS,
+    }
     if upstream in known:
         return known[upstream]
     raise ConfigError(
