@@ -8,6 +8,23 @@ Programming mistakes stay built-in exceptions, so that they keep their traceback
 from __future__ import annotations
 
 
+_LONGEST = 500
+
+
+def one_line(text: str) -> str:
+    """A text as one line that any terminal shows: files hold line ends, zeros and megabytes.
+
+    What cannot be printed is spelt out as in Python's strings. Of long texts the middle is left
+    out, and said so.
+    """
+    if len(text) > _LONGEST:
+        half = _LONGEST // 2
+        text = f"{text[:half]} ... {len(text) - 2 * half} more ... {text[-half:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class SermmError(Exception):
     """A mistake in the input, told in one line.
 
@@ -21,10 +38,10 @@ class SermmError(Exception):
     exit_status = 2
 
     def __init__(self, where: object, *, expected: str, got: str, fix: str) -> None:
-        self.where = str(where)
-        self.expected = expected
-        self.got = got
-        self.fix = fix
+        self.where = one_line(str(where))
+        self.expected = one_line(expected)
+        self.got = one_line(got)
+        self.fix = one_line(fix)
         super().__init__(f"{self.where}: expected {expected}, got {got}; {fix}")
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -41,7 +41,11 @@ def scan_media(
     """
     path = root / audio
     # before reading: a file that changes meanwhile is then seen as changed the next time
-    stat = path.stat() if path.is_file() else None
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        # no name of a file may hold a zero or be that long; what follows says so
+        stat = None
     samples, sample_rate = read_channels(path, start_s, end_s)
     assert stat is not None, "read_channels raises for a missing file"
     mono = to_mono_16k(samples, sample_rate)

@@ -60,7 +60,7 @@ class MediaFacts:
             return False
         try:
             stat = (root / audio).stat()
-        except OSError:
+        except (OSError, ValueError):
             return False
         return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from data_modules.corpora.release import is_file
 from data_modules.errors import ConfigError
+from data_modules.plain_yaml import YamlFileError, parse_yaml, read_yaml
 from sermm.config import Config, type_name, valid_keys
 from sermm.limits import validate
 
@@ -40,11 +41,11 @@ def find_experiment(name: str) -> Path:
     """
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
-        if path.is_file():
+        if is_file(path):
             return path
         raise ConfigError(name, expected="a YAML file", got="no file", fix="check the path")
     for folder in experiment_folders():
-        if (folder / f"{name}.yaml").is_file():
+        if is_file(folder / f"{name}.yaml"):
             return folder / f"{name}.yaml"
     names = experiment_names()
     near = difflib.get_close_matches(name, names, n=1)
@@ -94,28 +95,12 @@ def _nearest_key(key: str, keys: Sequence[str]) -> str | None:
     return near[0] if near else None
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """YAML without a key twice in a mapping, of which PyYAML would keep the last in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
-            if key.value in seen:
-                problem = f"key {key.value} twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        return mapping
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        where = path if line is None else f"{path}:{line + 1}"
-        problem = getattr(error, "problem", None) or "text that is not UTF-8"
-        raise ConfigError(where, expected="YAML", got=problem, fix="mend the file") from None
+        tree = read_yaml(path)
+    except YamlFileError as error:
+        where, got = error.where(path), error.problem
+        raise ConfigError(where, expected="YAML", got=got, fix="mend the file") from None
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
@@ -140,7 +125,7 @@ def _layers(path: Path) -> list[tuple[str, dict[str, Any]]]:
     layers = []
     for name in includes:
         options = [folder / f"{name}.yaml" for folder in (path.parent, *experiment_folders())]
-        found = next((option for option in options if option.is_file()), None)
+        found = next((option for option in options if is_file(option)), None)
         if found is None:
             raise ConfigError(
                 f"{path}: include",
@@ -224,8 +209,8 @@ def _parse_value(value: str, *, is_text: bool) -> Any:
     if not value or (is_text and value not in ("null", "~") and value[0] not in "'\""):
         return value
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
+        return parse_yaml(value)
+    except YamlFileError:
         return value
 
 

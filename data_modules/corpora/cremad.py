@@ -61,6 +61,7 @@ _NAME = re.compile(
     rf"_(?P<emotion>{'|'.join(_EMOTIONS)})_(?P<level>{'|'.join(_LEVELS)})",
     re.ASCII,
 )
+_AGE = re.compile(r"[0-9]{1,3}")
 _RENAMED = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}
 
 # https://github.com/CheyneyComputerScience/CREMA-D/issues/8
@@ -155,7 +156,13 @@ def _listed(base: Path, root: Path, release: Release) -> set[str]:
     if not path.is_file():
         release.note(relative(path, root), NO_TABLE)
         return set()
-    return {row["Filename"].strip() for row in read_csv(path, ("Filename",), root, release)}
+    names: set[str] = set()
+    for row in read_csv(path, ("Filename",), root, release):
+        name = row["Filename"].strip()
+        if name in names:
+            release.note(row.where, "listed twice", name)
+        names.add(name)
+    return names
 
 
 def _actors(base: Path, root: Path, release: Release) -> dict[str, dict[str, Any]]:
@@ -169,10 +176,14 @@ def _actors(base: Path, root: Path, release: Release) -> dict[str, dict[str, Any
     for row in read_csv(path, columns, root, release):
         actor, age, sex, race, ethnicity = (row[name].strip() for name in columns)
         gender = sex.lower() if sex.lower() in ("female", "male") else None
-        if gender is None or not (age.isascii() and age.isdigit()):
+        is_age = _AGE.fullmatch(age) is not None
+        if gender is None or not is_age:
             release.note(row.where, "actor's data that cannot be read", f"{actor}: {age}, {sex}")
+        if actor in actors:
+            release.note(row.where, "actor listed twice, the first row counts", actor)
+            continue
         actors[actor] = {"gender": gender, "race": race, "ethnicity": ethnicity}
-        if age.isascii() and age.isdigit():
+        if is_age:
             actors[actor]["age"] = int(age)
     return actors
 

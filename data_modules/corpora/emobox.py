@@ -29,7 +29,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,8 +95,8 @@ def read(root: Path) -> Release:
     """
     folder = _find(root)
     release = Release()
-    parts = _read_parts(folder, release)
     rows = _rows(folder, release)
+    parts = _read_parts(folder, rows.keys(), release)
     base = _audio_base(folder, rows)
     for key in sorted(parts.keys() - rows.keys()):
         release.exclude(key, "in a fold but not in the manifest")
@@ -123,8 +123,9 @@ def schemes_of(root: Path) -> tuple[ClassScheme, ...]:
     """
     folder = _find(root)
     stated = _label_map(folder)
-    found = {row.values.get("emo") for row in read_jsonl(folder.manifest, root, Release())}
-    mapping = {emo: name for emo in found if isinstance(emo, str) and (name := _name(emo, stated))}
+    rows = read_jsonl(folder.manifest, root, Release())
+    found = {emo for row in rows if isinstance(emo := row.values.get("emo"), str)}
+    mapping = {emo: name for emo in found if (name := _name(emo, stated))}
     scheme = ClassScheme(
         name="emobox",
         names=tuple(
@@ -198,7 +199,7 @@ def _audio_base(folder: _Folder, rows: Mapping[str, Row]) -> Path:
     steps = {next(iter(Path(row["wav"]).parts), ".") for row in rows.values()}
     places = (folder.root, folder.root.resolve().parent, folder.root.resolve().parent.parent)
     for place in places:
-        if any((place / step).exists() for step in steps):
+        if any(_exists(place / step) for step in steps):
             return place
     raise not_found(
         f"{folder.name} of EmoBox",
@@ -207,8 +208,16 @@ def _audio_base(folder: _Folder, rows: Mapping[str, Row]) -> Path:
     )
 
 
-def _read_parts(folder: _Folder, release: Release) -> dict[str, set[str]]:
-    """The parts, or the folds whose test part, each key stands in."""
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # a name that is longer than names may be
+        return False
+
+
+def _read_parts(folder: _Folder, known: Set[str], release: Release) -> dict[str, set[str]]:
+    """The parts, or the folds whose test part, each key stands in; ``known`` is the manifest."""
     folds = sorted(folder.root.glob("fold_*"), key=lambda path: (len(path.name), path.name))
     parts: dict[str, set[str]] = defaultdict(set)
     for fold in folds:
@@ -223,6 +232,8 @@ def _read_parts(folder: _Folder, release: Release) -> dict[str, set[str]]:
             parts[key].add(fold.name)
         for key in sorted(tested & lists.get("train", set())):
             release.note(key, "trained on and tested in the same fold", fold.name)
+        for key in sorted(set().union(*lists.values()) - tested - known):
+            release.note(key, "trained on in a fold but not in the manifest", fold.name)
     return parts
 
 
@@ -238,8 +249,14 @@ def _read_lists(folder: _Folder, fold: Path, release: Release) -> dict[str, set[
         if match is None:
             release.ignore(where, OTHER_FILES)
             continue
-        keys = [row.values.get("key") for row in read_jsonl(path, folder.root, release)]
-        lists[match[1]] = {key for key in keys if isinstance(key, str)}
+        keys = []
+        for row in read_jsonl(path, folder.root, release):
+            key = row.values.get("key")
+            if isinstance(key, str) and key:
+                keys.append(key)
+            else:
+                release.note(row.where, "line of a fold without a key")
+        lists[match[1]] = set(keys)
         _note_repeats(where, keys, release)
     numbered = set().union(*(lists[part] for part in lists if part[-1].isdigit()))
     # MER2023 has its first test part under two names
@@ -248,8 +265,8 @@ def _read_lists(folder: _Folder, fold: Path, release: Release) -> dict[str, set[
     return lists
 
 
-def _note_repeats(where: str, keys: Iterable[object], release: Release) -> None:
-    repeated = sum(number - 1 for number in Counter(map(str, keys)).values())
+def _note_repeats(where: str, keys: Iterable[str], release: Release) -> None:
+    repeated = sum(number - 1 for number in Counter(keys).values())
     if repeated:
         release.note(where, "keys that are listed again", count=repeated)
 

@@ -65,6 +65,9 @@ _SENTENCES = {
 }
 
 
+TWICE = "table row of what an earlier row is about, not used"
+
+
 def read(root: Path) -> Release:
     """Read a release.
 
@@ -83,7 +86,10 @@ def read(root: Path) -> Release:
     sentences = _read_sentences(tables, root, release)
     words = _read_words(tables, root, release)
     lengths = _read_lengths(tables, root, release)
-    for path in one_format_each(files, root, release):
+    clips = one_format_each(files, root, release)
+    for name in sorted((words.keys() | lengths.keys()) - {path.stem for path in clips}):
+        release.note(name, "times or length of a clip that is not there")
+    for path in clips:
         match = _NAME.fullmatch(path.stem)
         if match is None:
             release.exclude(
@@ -118,14 +124,28 @@ def _gender(speaker: str) -> str | None:
 
 
 def _read_sentences(folder: Path, root: Path, release: Release) -> dict[str, str]:
-    rows = read_table(folder / "sentences.tsv", ("code", "text"), root, release)
-    return _SENTENCES | {code: text for _, (code, text) in rows}
+    path = folder / "sentences.tsv"
+    found: dict[str, str] = {}
+    for number, (code, text) in read_table(path, ("code", "text"), root, release):
+        if code in found:
+            release.note(f"{relative(path, root)}:{number}", TWICE, code)
+        else:
+            found[code] = text
+    return _SENTENCES | found
 
 
 def _read_lengths(folder: Path, root: Path, release: Release) -> dict[str, float]:
-    rows = read_table(folder / "clip_lengths.tsv", ("file", "original_seconds_16k"), root, release)
-    lengths = {name: _seconds(text) for _, (name, text) in rows}
-    return {name: length for name, length in lengths.items() if length is not None}
+    path = folder / "clip_lengths.tsv"
+    lengths: dict[str, float] = {}
+    for number, (name, text) in read_table(path, ("file", "original_seconds_16k"), root, release):
+        where, length = f"{relative(path, root)}:{number}", _seconds(text)
+        if not length:
+            release.note(where, "length that cannot be read", f"{name}: {text!r}")
+        elif name in lengths:
+            release.note(where, TWICE, name)
+        else:
+            lengths[name] = length
+    return lengths
 
 
 def _read_words(folder: Path, root: Path, release: Release) -> dict[str, tuple[Word, ...]]:

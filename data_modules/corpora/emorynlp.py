@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from pathlib import Path
 
 from data_modules.corpora.release import Corpus, Published, Release, not_found
@@ -103,8 +104,14 @@ def _utterance(part: str, row: Row, release: Release) -> Utterance | None:
 def _names(text: str) -> list[str]:
     """Names of a list as Python writes it; none if it is not one."""
     try:
-        names = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        with warnings.catch_warnings():
+            # of escapes such as \\P, which Python reads as they stand
+            warnings.simplefilter("ignore")
+            names = ast.literal_eval(text.strip())
+        # an escape can spell half of a character, which no file can hold
+        if isinstance(names, list):
+            "".join(names).encode()
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return []
     if isinstance(names, list) and all(isinstance(name, str) and name.strip() for name in names):
         return [name.strip() for name in names]

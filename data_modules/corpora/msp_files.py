@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +39,11 @@ _OTHER = "O"
 
 _BAD = "votes that cannot be read"
 _TEXT_FOLDERS = ("Transcripts", "Transcripts/Transcripts", "Transcript", "transcripts")
+# what zipfile lets through over damaged archives; broken extra fields give the last two
+_DAMAGED_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, EOFError, OSError, ValueError),
+    *(IndexError, KeyError),
+)
 MAX_TRANSCRIPT = 1 << 20
 """Bytes of a transcript in an archive; a turn has a few hundred."""
 
@@ -162,7 +169,7 @@ def _in_archive(path: Path, root: Path, release: Release) -> Iterator[tuple[str,
                 else:
                     here = f"{where}: {member.filename}"
                     yield name.stem, decode_text(data, here, release).strip()
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    except _DAMAGED_ZIP as error:
         raise ManifestError(
             where,
             expected="a zip archive of transcripts",

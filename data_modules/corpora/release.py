@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from data_modules.errors import CorpusNotFoundError
+from data_modules.errors import CorpusNotFoundError, one_line
 from data_modules.labels import LabelScheme
 from data_modules.manifest import Exclusion, Utterance
 
@@ -68,7 +68,7 @@ class Release:
 
     def exclude(self, name: str, reason: str, detail: str = "") -> None:
         """List an utterance or a line that cannot be used."""
-        self.exclusions.append(Exclusion(name, reason, detail))
+        self.exclusions.append(Exclusion(name, reason, one_line(detail)))
 
     def ignore(self, name: str, reason: str) -> None:
         """List a file or turn that is no utterance."""
@@ -76,7 +76,7 @@ class Release:
 
     def note(self, name: str, reason: str, detail: str = "", count: int = 1) -> None:
         """Say what an utterance that stays in lacks."""
-        self.notes.append(Note(name, reason, detail, count))
+        self.notes.append(Note(name, reason, one_line(detail), count))
 
 
 def count_notes(notes: Iterable[Note]) -> dict[str, int]:
@@ -213,6 +213,14 @@ def one_format_each(paths: list[Path], root: Path, release: Release) -> list[Pat
     return sorted(chosen.values())
 
 
+def is_file(path: Path) -> bool:
+    """As ``Path.is_file``; no file has a name that is longer than names may be."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def relative(path: Path, root: Path) -> str:
     """Path from the root with forward slashes, as manifests hold it."""
     return Path(os.path.relpath(path, root)).as_posix()
@@ -246,9 +254,10 @@ def read_table(
     lines = read_text(path, root, release).split("\n")
     where = relative(path, root)
     header = lines[0].strip("\r").split("\t")
-    missing = [name for name in columns if name not in header]
-    if missing:
-        release.note(f"{where}:1", "table that cannot be read", f"no column {', '.join(missing)}")
+    wrong = [f"{header.count(name)} {name}" for name in columns if header.count(name) != 1]
+    if wrong:
+        told = f"expected one of each column, got {', '.join(wrong)}"
+        release.note(f"{where}:1", "table that cannot be read", told)
         return []
     places = [header.index(name) for name in columns]
     rows = []

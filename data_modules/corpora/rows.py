@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def read_csv(
     line, header = next(rows, (1, []))
     names = [name.strip() for name in header]
     missing = [name for name in columns if name not in names]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    twice = sorted(name for name, number in Counter(names).items() if name and number > 1)
     if missing or twice:
         raise ManifestError(
             f"{where}:{line}",
@@ -92,6 +93,11 @@ def read_jsonl(path: Path, root: Path, release: Release) -> list[Row]:
                 continue
             try:
                 value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_number)
+                # an escape can spell half of a character, which no other file can hold
+                json.dumps(value, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                release.exclude(f"{where}:{number}", BAD_ROW, "half of a character in it")
+                continue
             except UnicodeDecodeError as error:
                 _not_text(f"{where}:{number}", "UTF-8", error)
             except (ValueError, RecursionError) as error:

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
-from data_modules.corpora.release import not_found
+from data_modules.corpora.release import is_file, not_found
 from data_modules.errors import ManifestError
 from data_modules.labels import ClassScheme, LabelScheme, RatingScheme, TagScheme, same_names
+from data_modules.plain_yaml import YamlFileError, read_yaml
 
 NAME = "table.yaml"
 COLUMNS = (
@@ -139,7 +138,7 @@ def _table(top: _Section, root: Path) -> tuple[Path, str]:
     delimiter = FORMATS.get(path.suffix.lower())
     if delimiter is None:
         top.fail("file", f"one of {', '.join(FORMATS)}", path.name, "convert the table")
-    if not path.is_file():
+    if not is_file(path):
         top.fail("file", "the name of a table beside it", f"{path.name}, no file", "correct it")
     if "delimiter" in top.values:
         stated = top.values["delimiter"]
@@ -205,41 +204,11 @@ def _tags(section: _Section) -> Tags:
 
 def _load(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        _refuse_twice(path, yaml.compose(text, Loader=yaml.SafeLoader))
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
+        return read_yaml(path)
+    except YamlFileError as error:
         raise ManifestError(
-            f"{path}:{mark.line + 1}" if mark is not None else path,
-            expected="YAML",
-            got=" ".join(str(getattr(error, "problem", None) or error).split())[:120],
-            fix="correct it",
+            error.where(path), expected="YAML", got=error.problem, fix="correct it"
         ) from None
-
-
-def _refuse_twice(path: Path, node: Any) -> None:
-    """YAML keeps the last of two equal keys without a word."""
-    waiting, seen = [node], set()
-    while waiting:
-        node = waiting.pop()
-        # an alias leads to the same node again
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for (key, value), earlier in zip(node.value, range(len(node.value)), strict=True):
-                if isinstance(key, yaml.ScalarNode) and key.value in keys[:earlier]:
-                    raise ManifestError(
-                        f"{path}:{key.start_mark.line + 1}",
-                        expected="each key once",
-                        got=f"{key.value} again",
-                        fix="remove one of them",
-                    )
-                waiting.append(value)
 
 
 @dataclass(slots=True)

@@ -164,7 +164,7 @@ RATINGS = {"columns": {"v": "v"}, "low": 1, "high": 5}
         ("\tfile: x", r"table\.yaml:1: expected YAML"),
         ("- a", "expected keys with values"),
         ("", "expected keys with values, got None"),
-        ("file: a\nfile: b\n", r"table\.yaml:2: expected each key once, got file again"),
+        ("file: a\nfile: b\n", r"table\.yaml:2: expected YAML, got key file twice"),
         ("file: !!python/object/apply:os.system [x]", "expected YAML, got could not determine"),
         (edited(kolumns={}), r"kolumns: .*got an unknown key; write columns"),
         (edited(file=None), r"table\.yaml: file: expected a value, got nothing"),
