@@ -39,7 +39,8 @@ def write_example(
     """Write ``alignment.npz`` for the recognised test utterance nearest to 4 s.
 
     Recognised is a class or a set of labels that is right, and ratings whose error is at most the
-    median. Nothing is written for a task without speech, or if every prediction is wrong.
+    median. Nothing is written for a task without speech, a corpus without audio, or if every
+    prediction is wrong.
 
     Args:
         folder: Run folder.
@@ -53,7 +54,7 @@ def write_example(
         return
     place = {name: row for row, name in enumerate(predictions.ids)}
     recognised = _recognised(predictions)
-    right = [u for u in dataset.utterances if recognised[place[u.id]]]
+    right = [u for u in dataset.utterances if u.audio is not None and recognised[place[u.id]]]
     if not right:
         return
     chosen = min(right, key=lambda u: (abs(u.duration_s - _TARGET_S), u.id))
