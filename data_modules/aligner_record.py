@@ -6,7 +6,6 @@ another: when the record changes, the words go first.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from data_modules.atomic import write_json
 from data_modules.errors import AlignmentError, ManifestError
+from data_modules.plain_json import parse_json
 from data_modules.prepared import Prepared, manifest_path, write_prepared
 
 
@@ -30,12 +30,12 @@ def read_records(prepared: Prepared) -> dict[str, Any]:
     """
     path = record_path(prepared)
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = parse_json(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         records = str(error)
-    if not isinstance(records, dict):
+    if not isinstance(records, dict) or not all(isinstance(r, dict) for r in records.values()):
         raise ManifestError(
             path,
             expected="a JSON object with what made the word times",

@@ -7,8 +7,7 @@ Programming mistakes stay built-in exceptions, so that they keep their traceback
 
 from __future__ import annotations
 
-
-_LONGEST = 500
+_LONGEST = 480
 
 
 def one_line(text: str) -> str:
@@ -17,12 +16,12 @@ def one_line(text: str) -> str:
     What cannot be printed is spelt out as in Python's strings. Of long texts the middle is left
     out, and said so.
     """
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if len(text) > _LONGEST:
         half = _LONGEST // 2
         text = f"{text[:half]} ... {len(text) - 2 * half} more ... {text[-half:]}"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text
 
 
 class SermmError(Exception):
@@ -42,7 +41,7 @@ class SermmError(Exception):
         self.expected = one_line(expected)
         self.got = one_line(got)
         self.fix = one_line(fix)
-        super().__init__(f"{self.where}: expected {expected}, got {got}; {fix}")
+        super().__init__(f"{self.where}: expected {self.expected}, got {self.got}; {self.fix}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # worker processes send errors by pickle, which would call the class with the message alone

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from data_modules.atomic import write_atomically
 from data_modules.errors import ManifestError
+from data_modules.plain_json import parse_json
 from data_modules.shared_values import SharedValues
 
 
@@ -127,6 +128,8 @@ _NAMES = (
 )
 _WORD_FIELDS = {"text", "start_s", "end_s", "source"}
 _NUMBERS = (float, int)
+# infinity is no time, and whole numbers of JSON may be larger than a float can hold
+_ENDLESS = 1e300
 
 
 def _parse_word(value: Any, where: str, shared: SharedValues) -> Word:
@@ -144,7 +147,7 @@ def _parse_word(value: Any, where: str, shared: SharedValues) -> Word:
         and type(source) is str
         and type(start) in _NUMBERS
         and type(end) in _NUMBERS
-        and 0 <= start <= end
+        and 0 <= start <= end < _ENDLESS
     ):
         raise ManifestError(
             where,
@@ -171,7 +174,7 @@ def parse_utterance(line: str | bytes, where: str, shared: SharedValues | None =
     """
     fix = "write the manifest again with `sermm prepare`"
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError as error:
         raise ManifestError(where, expected="a JSON object", got=str(error), fix=fix) from None
     return utterance_from(record, where, shared or SharedValues())
@@ -200,7 +203,7 @@ def utterance_from(record: Any, where: str, shared: SharedValues) -> Utterance:
         raise ManifestError(where, expected="an id and a corpus", got="none", fix=fix)
     words = tuple([_parse_word(word, where, shared) for word in record.pop("words", ())])
     start, end = record.get("start_s"), record.get("end_s")
-    if (start is None) != (end is None) or (start is not None and not 0 <= start <= end):
+    if (start is None) != (end is None) or (start is not None and not 0 <= start <= end < _ENDLESS):
         raise ManifestError(
             where, expected="0 <= start_s <= end_s", got=f"{start} and {end}", fix=fix
         )

@@ -6,6 +6,7 @@ A file whose size and time of change are as before is not decoded again.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ from data_modules.audio import Array, content_hash, read_channels, to_mono_16k
 from data_modules.errors import ManifestError
 from data_modules.manifest import Utterance
 from data_modules.media_facts import FACT_NAMES, MediaFacts, MediaTable
+from data_modules.plain_json import parse_json
 
 __all__ = ["MediaFacts", "MediaTable", "longest_run", "read_media", "scan_media", "write_media"]
 
@@ -89,14 +91,17 @@ def read_media(path: Path, utterances: Sequence[Utterance] = ()) -> MediaTable:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
-                record = json.loads(line)
+                record = parse_json(line)
                 if type(record) is not dict or record.keys() != names:
                     raise ValueError("other fields")
                 clip = next(clips, None)
                 if clip is not None and clip.id == record["id"]:
                     record["id"] = clip.id
                     record["path"] = clip.audio if clip.audio == record["path"] else record["path"]
-                table[record["id"]] = MediaFacts(**record)
+                facts = MediaFacts(**record)
+                if facts.id in table or not _is_sound(facts):
+                    raise ValueError("an id twice, or facts of no clip")
+                table[facts.id] = facts
             except (ValueError, TypeError, OverflowError):
                 raise ManifestError(
                     f"{path}:{number}",
@@ -105,6 +110,17 @@ def read_media(path: Path, utterances: Sequence[Utterance] = ()) -> MediaTable:
                     fix="write it again with `sermm prepare`",
                 ) from None
     return table
+
+
+def _is_sound(facts: MediaFacts) -> bool:
+    return (
+        type(facts.id) is str
+        and type(facts.path) is str
+        and facts.sample_rate > 0
+        and facts.num_samples > 0
+        and all(map(math.isfinite, (facts.duration_s, facts.peak, facts.rms)))
+        and all(time is None or math.isfinite(time) for time in (facts.start_s, facts.end_s))
+    )
 
 
 def write_media(path: Path, facts: Iterable[MediaFacts]) -> None:

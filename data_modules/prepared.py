@@ -26,6 +26,7 @@ from data_modules.manifest import (
 )
 from data_modules.media import MediaFacts, read_media, scan_media, write_media
 from data_modules.media_facts import MediaTable, as_table
+from data_modules.plain_json import parse_json
 from data_modules.shared_values import SharedValues
 
 
@@ -124,7 +125,7 @@ def load_prepared(corpus: Corpus, cache: Path) -> Prepared:
         media=media,
         data_sha256=about["data_sha256"],
         # manifests from before there was this count do without the check
-        num_stated=about.get("counts", {}).get("stated_lengths", 0),
+        num_stated=about["counts"].get("stated_lengths", 0),
     )
 
 
@@ -192,7 +193,7 @@ def again(corpus: Corpus) -> str:
 
 def _read_about(corpus: Corpus, path: Path) -> dict[str, Any]:
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = parse_json(path.read_bytes())
     except ValueError as error:
         raise ManifestError(
             path, expected="a JSON object", got=str(error), fix=again(corpus)
@@ -209,7 +210,45 @@ def _read_about(corpus: Corpus, path: Path) -> dict[str, Any]:
             got=f"{about['corpus']} by version {about['reader_version']}",
             fix=again(corpus),
         )
+    good = (
+        isinstance(about["root"], str)
+        and isinstance(about["data_sha256"], str)
+        and isinstance(about["ignored"], dict)
+        and all(_are_texts(names) for names in about["ignored"].values())
+        and isinstance(about["notes"], list)
+        and all(map(_is_note, about["notes"]))
+        and isinstance(counts := about.setdefault("counts", {}), dict)
+        and type(counts.get("stated_lengths", 0)) is int
+    )
+    if not good:
+        raise ManifestError(
+            path,
+            expected="folder, hash, ignored files and notes as `sermm prepare` writes them",
+            got="a value of another type",
+            fix=again(corpus),
+        )
     return about
+
+
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _is_note(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and {"id", "reason"} <= value.keys() <= {"id", "reason", "detail", "count"}
+        and _are_texts([value["id"], value["reason"], value.get("detail", "")])
+        and type(count := value.get("count", 1)) is int
+        and count > 0
+    )
+
+
+def _exclusion(record: Any) -> Exclusion:
+    exclusion = Exclusion(**record)
+    if not _are_texts([exclusion.id, exclusion.reason, exclusion.detail]):
+        raise TypeError("an id, reason or detail that is no text")
+    return exclusion
 
 
 def _exclusion_record(exclusion: Exclusion) -> dict[str, Any]:
@@ -224,7 +263,7 @@ def _read_exclusions(path: Path) -> list[Exclusion]:
         for number, line in enumerate(stream, start=1):
             where = f"{path}:{number}"
             try:
-                exclusion = Exclusion(**json.loads(line))
+                exclusion = _exclusion(parse_json(line))
             except (ValueError, TypeError):
                 raise ManifestError(
                     where,

@@ -20,6 +20,7 @@ from data_modules.cache import FeatureStore
 from data_modules.corpora import Corpus, ReadyFeatures
 from data_modules.errors import CacheError, ConfigError, DataError
 from data_modules.manifest import Utterance
+from data_modules.plain_json import parse_json
 from data_modules.prepared import Prepared, manifest_path
 from data_modules.store_description import StoreDescription
 
@@ -219,8 +220,10 @@ def _record_path(prepared: Prepared, name: str) -> Path:
 def _read_record(path: Path) -> dict[str, Any] | None:
     """A record that can be used; None if there is none, or a damaged one, which is made again."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        shapes = all(len(value) == 3 for value in record["items"].values())
+        record = parse_json(path.read_bytes())
+        shapes = all(
+            [type(part) for part in value] == [str, int, int] for value in record["items"].values()
+        )
         usable = record["version"] == _RECORD_VERSION and shapes and "files" in record
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from data_modules.errors import CacheError
+from data_modules.plain_json import parse_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
@@ -22,6 +22,8 @@ _STORAGE: Mapping[DType, np.dtype[Any]] = {
     "float16": np.dtype("<f2"),
     "bfloat16": np.dtype("<u2"),
 }
+# far beyond any encoder: a larger one is damage, for which no shard is to blame
+_LARGEST_DIM = 1 << 20
 DESCRIPTION_FILE = "store.json"
 
 
@@ -113,6 +115,24 @@ def widen(stored: Array, dtype: DType) -> FloatArray:
     return stored.astype(np.float32)
 
 
+def _expect_types(description: StoreDescription) -> None:
+    kinds = {
+        "upstream": (str,),
+        "fingerprint": (str,),
+        "dim": (int,),
+        "dtype": (str,),
+        "frame_stride_s": (float, int),
+        "first_center_s": (float, int),
+        "transform_version": (int,),
+        "options": (dict,),
+    }
+    for name, types in kinds.items():
+        if type(getattr(description, name)) not in types:
+            raise TypeError(f"{name} is {getattr(description, name)!r}")
+    if not 0 < description.dim <= _LARGEST_DIM:
+        raise ValueError(f"dim is {description.dim}")
+
+
 def read_description(folder: Path) -> StoreDescription:
     """What the frames of a store are.
 
@@ -122,8 +142,8 @@ def read_description(folder: Path) -> StoreDescription:
     path = folder / DESCRIPTION_FILE
     fix = f"delete the folder {folder}; its features are computed again"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        description = StoreDescription(**record)
+        description = StoreDescription(**parse_json(path.read_bytes()))
+        _expect_types(description)
     except FileNotFoundError:
         raise CacheError(
             path, expected="a feature store", got="no file", fix="run `sermm extract`"

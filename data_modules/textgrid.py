@@ -29,7 +29,7 @@ _TOKEN = re.compile(
     r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<open>")|(?P<comment>![^\n]*)|<(?P<flag>\w+)>|[^\s"]+'
 )
 # Praat takes "2.3s" for a number too
-_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)s?", re.ASCII)
+_NUMBER = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)s?", re.ASCII)
 _FIX = "save it anew in Praat (Save as text file), or remove it"
 
 

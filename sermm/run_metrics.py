@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from data_modules.atomic import write_json
 from data_modules.errors import DataError
 from data_modules.labels import Family, Kind
+from data_modules.plain_json import parse_json
 
 if TYPE_CHECKING:
     from sermm.scoring import Scoring
@@ -153,7 +153,7 @@ def read_json_object(path: Path, fix: str = RERUN) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(path, expected="a file", got="none", fix=fix)
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = parse_json(path.read_bytes())
     except ValueError as error:  # covers bad JSON and bad UTF-8
         raise DataError(path, expected="a JSON object", got=str(error), fix=fix) from None
     if not isinstance(value, dict):

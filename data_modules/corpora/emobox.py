@@ -25,7 +25,6 @@ replaces the manifest of the one before: give each its own ``data.cache``.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -39,6 +38,7 @@ from data_modules.corpora.rows import BAD_ROW, Row, read_jsonl
 from data_modules.errors import ManifestError
 from data_modules.labels import ClassScheme
 from data_modules.manifest import Utterance
+from data_modules.plain_json import parse_json
 
 _NO_CLASSES = {
     "No-agreement": "raters do not agree",
@@ -157,8 +157,8 @@ def _label_map(folder: _Folder) -> dict[str, str]:
     value = None
     if path is not None:
         try:
-            value = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError):
+            value = parse_json(path.read_bytes())
+        except ValueError:
             value = None
     if not (isinstance(value, dict) and value and all(isinstance(v, str) for v in value.values())):
         raise ManifestError(

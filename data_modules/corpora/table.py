@@ -10,6 +10,7 @@ the reading: an id that is there twice, an empty id or speaker, a label that nob
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +22,7 @@ from data_modules.errors import ManifestError
 from data_modules.labels import LabelScheme
 from data_modules.manifest import Utterance
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _GENDERS = {"female": "female", "f": "female", "male": "male", "m": "male"}
 
 
@@ -103,7 +104,7 @@ def _cell(row: Row, column: str) -> str:
 
 def _number(row: Row, column: str) -> float:
     text = _cell(row, column)
-    if _NUMBER.fullmatch(text) is None:
+    if _NUMBER.fullmatch(text) is None or not math.isfinite(float(text)):
         raise _UnusableRowError("number that cannot be read", f"{column} is {text!r}")
     return float(text)
 

@@ -7,13 +7,14 @@ that the corpus is whole.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data_modules.atomic import write_json, write_text
+from data_modules.corpora.release import is_file
 from data_modules.download.sources import Source
 from data_modules.errors import DownloadError, first_ids
+from data_modules.plain_json import parse_json
 
 SUMS = "SHA256SUMS"
 RECORD = "download.json"
@@ -96,7 +97,7 @@ def read_record(folder: Path) -> Record | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_bytes())
         record = Record(**values)
         kinds = Record.__annotations__.items()
         if any(type(values[name]).__name__ != kind for name, kind in kinds):
@@ -131,9 +132,10 @@ def find_whole(source: Source, root: Path) -> Record | None:
             fix="give another folder with --root",
         )
     sums = root / SUMS
-    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
+    # what is no UTF-8 is no name of a file that was fetched, and counts as gone
+    lines = sums.read_text("utf-8", errors="replace").splitlines() if sums.is_file() else []
     paths = [line.split("  ", 1)[-1] for line in lines]
-    gone = [path for path in paths if not (root / path).is_file()]
+    gone = [path for path in paths if not is_file(root / path)]
     num_bytes = sum((root / path).stat().st_size for path in {*paths} - {*gone})
     if gone or (len(paths), num_bytes) != (record.num_files, record.num_bytes):
         raise DownloadError(

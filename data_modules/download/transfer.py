@@ -8,7 +8,6 @@ again, and that is said.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
@@ -31,6 +30,7 @@ from data_modules.download.pace import Pace, Progress, Say, StoppedError
 from data_modules.download.record import hash_file
 from data_modules.download.sources import RemoteFile
 from data_modules.errors import DownloadError
+from data_modules.plain_json import parse_json
 
 if TYPE_CHECKING:
     import requests
@@ -199,11 +199,15 @@ class _Download:
 
     def _read_notes(self) -> Content | None:
         try:
-            content = Content(**json.loads(self.notes.read_text(encoding="utf-8")))
+            content = Content(**parse_json(self.notes.read_bytes()))
         except (OSError, ValueError, TypeError):
             # none, or of a version that noted other things
             return None
-        return content if content.url == self.url else None
+        said = (content.etag, content.modified)
+        good = type(content.size) in (int, type(None)) and all(
+            isinstance(text, str | None) for text in said
+        )
+        return content if good and content.url == self.url else None
 
     def _attempt(self) -> None:
         import requests
