@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from data_modules.check.groups import count_groups
+from data_modules.check.groups import count_groups, fold_rows
 from data_modules.check.leaks import percent
 from data_modules.check.result import CheckResult
 from data_modules.check.survey import Survey
@@ -54,8 +54,8 @@ def folds_table(survey: Survey) -> Table | None:
     table = Table("fold", title=f"Folds: {named}", title_justify="left")
     for part in division.folds[0]:
         table.add_column(part, justify="right")
-    for number, fold in enumerate(division.folds):
-        table.add_row(str(number), *(str(len(places)) for places in fold.values()))
+    for number, row in enumerate(fold_rows(survey)):
+        table.add_row(str(number), *row.values())
     return table
 
 

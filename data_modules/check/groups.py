@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from data_modules.check.division import IntArray
 from data_modules.check.survey import Survey
 
 MOST_ROWS = 40
@@ -69,3 +70,43 @@ def _rows(here: Mapping[str, int], there: Mapping[str, int]) -> list[CountRow]:
     rest = len(different) - MOST_ROWS
     more = [CountRow(f"and {rest} more that differ", None)] if rest > 0 else []
     return [summed, *different[:MOST_ROWS], *more]
+
+
+def fold_rows(survey: Survey) -> list[dict[str, str]]:
+    """Utterances of each part of each fold: ``180``, or ``170 of 180`` where 180 are published."""
+    division = survey.division
+    if division is None:
+        return []
+    rows = []
+    for fold in division.folds:
+        there = _published_fold(survey, fold)
+        rows.append(
+            {
+                part: f"{len(places):,}"
+                + (f" of {there[part]:,}" if there.get(part, len(places)) != len(places) else "")
+                for part, places in fold.items()
+            }
+        )
+    return rows
+
+
+def _published_fold(survey: Survey, fold: Mapping[str, IntArray]) -> dict[str, int]:
+    """What the parts of a fold have in the whole release, where that follows from what is known."""
+    published = survey.prepared.corpus.published
+    if published is None:
+        return {}
+    parts = {part: {survey.kept[k].part for k in places.tolist()} for part, places in fold.items()}
+    if published.parts and all(found == {part} for part, found in parts.items()):
+        return {part: published.parts[part] for part in fold if part in published.parts}
+    if not published.speakers:
+        return {}
+    speakers = {
+        part: {survey.kept[k].speaker or "" for k in places.tolist()}
+        for part, places in fold.items()
+    }
+    everyone = set().union(*speakers.values())
+    # parts that share a speaker hold a share of him that nobody published
+    apart = len(everyone) == sum(map(len, speakers.values()))
+    if not apart or not everyone <= published.speakers.keys():
+        return {}
+    return {part: sum(published.speakers[s] for s in found) for part, found in speakers.items()}

@@ -15,7 +15,7 @@ import numpy as np
 
 from data_modules.atomic import write_text
 from data_modules.check import CheckResult, Survey
-from data_modules.check.groups import count_groups
+from data_modules.check.groups import count_groups, fold_rows
 from data_modules.check.leaks import percent
 from data_modules.check.media import MAX_DURATION_S, MIN_DURATION_S
 from data_modules.check.overlap import Overlap
@@ -128,8 +128,8 @@ def _tables(survey: Survey) -> dict[str, Table]:
     if division is not None and division.folds:
         parts = tuple(division.folds[0])
         rows = tuple(
-            (Cell(str(number)), *(Cell(f"{len(places):,}") for places in fold.values()))
-            for number, fold in enumerate(division.folds)
+            (Cell(str(number)), *map(Cell, row.values()))
+            for number, row in enumerate(fold_rows(survey))
         )
         named = division.name if division.is_protocol else "the release's own parts"
         tables.append(Table("folds", f"Folds of {named}.", ("fold", *parts), rows))

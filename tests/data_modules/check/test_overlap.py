@@ -246,3 +246,10 @@ def test_shares_are_not_rounded_to_nothing_or_all() -> None:
     assert [percent(share) for share in (0, 0.0001, 0.5, 0.9999, 1)] == [
         *("0.0 %", "under 0.1 %", "50.0 %", "over 99.9 %", "100.0 %")
     ]
+
+
+def test_a_fold_with_nothing_to_train_on_is_told() -> None:
+    corpus = replace(NAMED, protocol="mine-dev")
+    result = results_of(say("a", "train"), say("b", "val"), corpus=corpus)["folds"]
+    assert result.status == "warn"
+    assert result.detail == "mine-dev cannot be used here: fold 0 has nothing in train"
