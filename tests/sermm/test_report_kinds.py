@@ -106,6 +106,8 @@ def test_pictures_are_those_of_the_kind(pages: dict[Family, str], family: Family
     assert f"validation {headline}, over epochs" in pictures[-1]
     svgs = re.findall(r"<svg.*?</svg>", pages[family], flags=re.DOTALL)
     assert all("[LEAK]" in svg for svg in svgs)
+    # the chosen epoch is marked on the score that chose it
+    assert "var(--third)" in svgs[-1].partition("learning-axes_2")[2]
     assert "<b>happy" not in pages[family]
 
 
@@ -281,6 +283,10 @@ def test_the_picture_holds_every_prediction_and_its_mean() -> None:
     )
     # a patch for each of the four places; the axes and the figure have patches of their own
     assert len(re.findall(r'id="ratings-patch_\d+"', svg)) - 4 == 4
+    # the more predictions, the deeper: those of two seeds count half each
+    depths = re.findall(r"opacity: (0\.\d+)", svg)
+    expected = [f"{0.12 + 0.78 * np.sqrt(weight):.2f}" for weight in weights]
+    assert [f"{float(depth):.2f}" for depth in depths] == expected
     six = ratings_picture([RatingPanel(f"e{k}", true, said, weights) for k in range(6)], "x")
     assert six.count("[LEAK]") == 6
     assert six.count("true value<") == 3

@@ -14,6 +14,8 @@ from sklearn import metrics as reference
 
 from data_modules.errors import DataError
 from data_modules.labels import Family
+from sermm.pool import pool_runs
+from sermm.results import read_run
 from sermm.run_metrics import RunKey
 from sermm.scoring import find_scoring
 from sermm.statistics import cluster_bootstrap, cluster_sums
@@ -256,6 +258,27 @@ def test_a_rating_that_changed_between_seeds_is_refused(tmp_path: Path) -> None:
     change_cells(made.folder / RunKey(0, 1).folder_name, lambda cells: ["0.125", cells[1]])
     with pytest.raises(DataError, match=r"the label of spk00_000 of fold=0.*got \(0\.125,\)"):
         summarise(made.folder, made.keys)
+
+
+def test_runs_of_different_targets_are_no_pool(tmp_path: Path) -> None:
+    kinds: tuple[tuple[Family, str], ...] = (
+        ("rating", "mood"),
+        ("sentiment", "mood"),
+        ("rating", "arousal"),
+        ("multilabel", "mood"),
+    )
+    runs = [
+        read_run(
+            FakeExperiment(tmp_path / f"{family}_{name}", family=family, classes=(name,)).write_run(
+                RunKey(0, 0)
+            )
+        )
+        for family, name in kinds
+    ]
+    assert pool_runs(runs[:1]).scoring.family == "rating"
+    for other, what in zip(runs[1:], ("family", "classes", "kind"), strict=True):
+        with pytest.raises(DataError, match=f"the {what} of fold=0,seed=0,size=all"):
+            pool_runs([runs[0], other])
 
 
 def test_a_summary_of_before_other_targets_reads_as_one_of_classes(tmp_path: Path) -> None:
