@@ -203,7 +203,7 @@ def utterance_from(record: Any, where: str, shared: SharedValues) -> Utterance:
         raise ManifestError(where, expected="an id and a corpus", got="none", fix=fix)
     words = tuple([_parse_word(word, where, shared) for word in record.pop("words", ())])
     start, end = record.get("start_s"), record.get("end_s")
-    if (start is None) != (end is None) or (start is not None and not 0 <= start <= end < _ENDLESS):
+    if (start is None) != (end is None) or not 0 <= (start or 0) <= (end or 0) < _ENDLESS:
         raise ManifestError(
             where, expected="0 <= start_s <= end_s", got=f"{start} and {end}", fix=fix
         )
