@@ -121,7 +121,9 @@ def test_checks_are_told_in_their_order(tmp_path: Path) -> None:
     results = check(prepare(CORPORA["iemocap"], release, tmp_path / "cache"))
     seen = [result.name for result in results]
     assert seen == [name for name in told if name in seen]
-    assert len(seen) == len(told)
+    # what IEMOCAP has nothing of, or what depends on the release
+    missing = {"parts", "stated lengths", "folds", "shared audio"}
+    assert set(told) - set(seen) <= missing
     severity = {row[0].strip("`"): row[2].strip("*") for row in table}
     for result in results:
         if result.status != "pass":
