@@ -42,7 +42,7 @@ def counts_table(survey: Survey) -> Table:
 
 
 def _cell(number: int | None) -> str:
-    return "" if number is None else str(number)
+    return "" if number is None else f"{number:,}"
 
 
 def folds_table(survey: Survey) -> Table | None:
@@ -50,8 +50,7 @@ def folds_table(survey: Survey) -> Table | None:
     division = survey.division
     if division is None or not division.folds:
         return None
-    named = division.name if division.is_protocol else "parts of the release"
-    table = Table("fold", title=f"Folds: {named}", title_justify="left")
+    table = Table("fold", title=f"Folds: {division.title}", title_justify="left")
     for part in division.folds[0]:
         table.add_column(part, justify="right")
     for number, row in enumerate(fold_rows(survey)):
@@ -64,7 +63,7 @@ def overlaps_table(survey: Survey) -> Table | None:
     found = [overlap for overlap in survey.overlaps if overlap.num_shared]
     if not found or survey.division is None:
         return None
-    title = f"In two parts of {survey.division.name}"
+    title = f"In two parts: {survey.division.title}"
     table = Table("what", "of", "occurs in", title=title, title_justify="left")
     for heading in ("different", "utterances", "share"):
         table.add_column(heading, justify="right")

@@ -38,6 +38,11 @@ class Division:
     problem: str = ""
     broken: LeakError | None = None
 
+    @property
+    def title(self) -> str:
+        """What the folds are, in words."""
+        return self.name if self.is_protocol else "parts of the release"
+
 
 def usual_protocol(corpus: Corpus, utterances: Sequence[Utterance]) -> str:
     """Name of the usual protocol: the corpus' own, else by parts, else by speakers, else empty."""

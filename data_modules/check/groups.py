@@ -33,7 +33,7 @@ class CountRow:
         if self.here is None or self.published in (None, self.here):
             return ""
         assert self.published is not None
-        return f"{self.here - self.published:+d}"
+        return f"{self.here - self.published:+,d}"
 
 
 @dataclass(frozen=True)

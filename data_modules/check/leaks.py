@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_modules.check.division import Division
 from data_modules.check.overlap import AUDIO, LONG, TEXT, Overlap
 from data_modules.check.result import CheckResult
 from data_modules.check.survey import Check, Survey
@@ -48,7 +49,7 @@ def _shared(kind: str) -> Check:
         name = f"shared {kind}" if kind == AUDIO else f"shared {kind}s"
         hits = [overlap for overlap in found if overlap.num_shared]
         if not hits:
-            return CheckResult(name, "pass", f"no {kind} in two parts of {survey.division.name}")
+            return CheckResult(name, "pass", f"no {kind} in two {_parts(survey.division)}")
         # what training has seen matters most; the table has the other pairs
         first = [hit for hit in hits if hit.one == hits[0].one]
         told = " and ".join(
@@ -60,11 +61,15 @@ def _shared(kind: str) -> Check:
         return CheckResult(
             name,
             "warn",
-            f"{survey.division.name}: {what}" + _of_long_ones(survey, first[-1]),
+            f"{survey.division.title}: {what}" + _of_long_ones(survey, first[-1]),
             ids=tuple(survey.kept[place].id for place in places),
         )
 
     return check
+
+
+def _parts(division: Division) -> str:
+    return f"parts of {division.name}" if division.is_protocol else division.title
 
 
 def _of_long_ones(survey: Survey, hit: Overlap) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from data_modules.atomic import write_text
 from data_modules.check import CheckResult, Survey
+from data_modules.check.counts import part_order
 from data_modules.check.groups import count_groups, fold_rows
 from data_modules.check.leaks import percent
 from data_modules.check.media import MAX_DURATION_S, MIN_DURATION_S
@@ -72,6 +73,11 @@ def _context(survey: Survey, results: Sequence[CheckResult], with_audio: bool) -
         "bars_of": _bar_name(survey),
         "num_bars": len(shown_speakers),
         "num_speakers": num_speakers,
+        "counted_by": {
+            "classes": "",
+            "regression": f" {prepared.corpus.scheme.names[0].capitalize()} is rounded.",
+            "multilabel": " An utterance with several labels counts by the first.",
+        }[prepared.corpus.scheme.kind],
         "division": survey.division,
         "overlaps": _overlaps(survey),
         "percent": lambda share: percent(share).replace(" ", NO_BREAK),
@@ -131,8 +137,7 @@ def _tables(survey: Survey) -> dict[str, Table]:
             (Cell(str(number)), *map(Cell, row.values()))
             for number, row in enumerate(fold_rows(survey))
         )
-        named = division.name if division.is_protocol else "the release's own parts"
-        tables.append(Table("folds", f"Folds of {named}.", ("fold", *parts), rows))
+        tables.append(Table("folds", f"Folds: {division.title}.", ("fold", *parts), rows))
     return {table.name: table for table in tables}
 
 
@@ -164,8 +169,11 @@ def _bars(survey: Survey) -> tuple[dict[str, Counter[str]], int]:
         for utterance in members:
             bar = getattr(utterance, name) if name != "corpus" else utterance.corpus
             bars.setdefault(bar or "not known", Counter())[kind] += 1
-    order = sorted(bars, key=lambda bar: -bars[bar].total())[:MOST_BARS]
-    return {bar: bars[bar] for bar in sorted(order)}, len(bars)
+    if len(bars) > MOST_BARS:
+        order = sorted(bars, key=lambda bar: (-bars[bar].total(), bar))[:MOST_BARS]
+    else:
+        order = sorted(bars, key=part_order if name == "part" else None)
+    return {bar: bars[bar] for bar in order}, len(bars)
 
 
 def _pictures(survey: Survey, bars: Mapping[str, Mapping[str, int]]) -> dict[str, str]:

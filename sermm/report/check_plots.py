@@ -28,8 +28,9 @@ def histogram_picture(name: str, values: FloatArray, what: str, limits: tuple[fl
         limits: Lines to draw where they are within the values, such as what a check warns of.
     """
     low, median, high = (float(np.quantile(values, q)) for q in (0, 0.5, 1))
+    whole = bool(np.all(values == np.round(values)))
     # a few clips of minutes would press all others into one bar
-    logarithmic = low > 0 and high > 8 * median
+    logarithmic = not whole and low > 0 and high > 8 * median
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -37,8 +38,8 @@ def histogram_picture(name: str, values: FloatArray, what: str, limits: tuple[fl
             bins = np.geomspace(low, high, 50)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        elif np.all(values == np.round(values)) and high - low < 80:
-            bins = np.arange(low - 0.5, high + 1)
+        elif whole:
+            bins = np.arange(low - 0.5, high + 1, 1 + (high - low) // 80)
         else:
             bins = np.linspace(low, high, 50) if high > low else np.array([low - 0.5, low + 0.5])
         axes.hist(values, bins=bins.tolist(), color=ACCENT, alpha=0.75)

@@ -237,9 +237,9 @@ def test_the_table_shows_the_published_figures_beside_ours(release: Path) -> Non
     ]
     by_name = {row[1]: row[2:] for row in rows}
     neutral = sum(turn.label == "neu" for turn in TURNS)
-    assert by_name["neutral"] == [str(neutral), "1708", str(neutral - 1708)]
-    assert [by_name[name][1] for name in ("happy", "sad", "angry")] == ["1636", "1084", "1103"]
-    assert [by_name[name][1] for name in "12345"] == ["1085", "1023", "1151", "1031", "1241"]
+    assert by_name["neutral"] == [str(neutral), "1,708", f"{neutral - 1708:,}"]
+    assert [by_name[name][1] for name in ("happy", "sad", "angry")] == ["1,636", "1,084", "1,103"]
+    assert [by_name[name][1] for name in "12345"] == ["1,085", "1,023", "1,151", "1,031", "1,241"]
     assert by_name["Ses05M"][1] == "651"
     assert exclusions_table(prepared) is None
 

@@ -159,6 +159,7 @@ def test_ratings_are_grouped_by_the_nearest_number(tmp_path: Path) -> None:
     }
     text = page_of(prepared, tmp_path)
     assert "v 2.4" in text
+    assert "Valence is rounded." in text
     assert "Lengths" not in text  # one word each: there is no distribution to show
 
 
@@ -183,6 +184,9 @@ def test_several_labels_and_no_speakers_and_no_audio(tmp_path: Path) -> None:
     text = page_of(prepared, tmp_path)
     assert "Classes by part" in text
     assert "others" in text
+    assert "several labels counts by the first" in text
+    places = [text.index(f">{part}</text>") for part in ("train", "val", "test")]
+    assert places == sorted(places)
     assert "words in a transcript" in text
     assert "length in s" not in text
     assert "mine-standard" in text
