@@ -129,6 +129,8 @@ def ours(kind: str, path: Path) -> Callable[[list[Tensor]], list[Result]]:
     # layers of different widths cannot be had together
     choices = [str(i) for i in range(count)] if "every" in kind else ["all"]
     upstreams: list[Any] = [load(name=str(path), layers=choice) for choice in choices]
+    for upstream in upstreams:
+        upstream.encoder.one_by_one = False  # padded, as on a GPU; a CPU does them singly
 
     def run(waves: list[Tensor]) -> list[Result]:
         found = [_states(upstream, waves) for upstream in upstreams]
@@ -287,7 +289,7 @@ def write_results(rows: list[Row], text: str, *, tree: Path, full: bool) -> None
         f"{facts['git_revision']}.\n\n"
         "Largest difference over all states of clips alone, both sides with the same checkpoint "
         "files of random weights; then a padded batch of the clips against each alone, for sermm "
-        f"and for s3prl. Clips of {', '.join(map(str, LENGTHS))} samples.\n\n"
+        f"(computed together, as on a GPU) and for s3prl. Clips of {', '.join(map(str, LENGTHS))} samples.\n\n"
     )
     write_text(RESULTS / "parity_s3prl.md", f"{head}{text}\n")
 

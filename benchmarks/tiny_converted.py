@@ -37,10 +37,9 @@ _BASE = {
 # what wav2vec_large.pt leaves at its other value
 _OTHER = {
     **_BASE,
-    "conv_feature_layers": "[(12, 10, 5), (12, 8, 4), (12, 4, 2), (12, 4, 2), (16, 4, 2)]",
+    "conv_feature_layers": "[(8, 10, 5), (16, 8, 4)] + [(16, 4, 2)] * 3",
     "conv_aggregator_layers": "[(16, 3, 1), (10, 2, 1), (10, 5, 1)]",
     "activation": "gelu",
-    "log_compression": False,
     "skip_connections_feat": True,
     "no_conv_bias": True,
     "agg_zero_pad": True,

@@ -37,7 +37,7 @@ class Converted:
 
     Attributes:
         settings: Of the model, by the names of fairseq.
-        weights: By the names of fairseq, float32.
+        weights: By the names of fairseq, in half precision where they were trained so.
         dictionary: Lines ``word count`` of RoBERTa's vocabulary; None if there are none.
         where: What errors name.
     """
@@ -102,12 +102,10 @@ def read_converted(path: Path) -> Converted:
         raise ModelError(
             where, expected="tensors alone in model_weight", got=f"also {strange[0]}", fix=_FIX
         )
-    # trained in half precision, some are stored so
-    tensors = {str(name): value.float() for name, value in weights.items()}
     dictionary = parts.get("text_dictionary")
     return Converted(
         {str(key): value for key, value in settings.items()},
-        tensors,
+        {str(name): value for name, value in weights.items()},
         dictionary if isinstance(dictionary, str) else None,
         where,
     )
@@ -122,7 +120,7 @@ def _reason(error: Exception) -> str:
 
 
 def fill(module: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
-    """Every weight of a module from those of a checkpoint, and no other.
+    """Every weight of a module from those of a checkpoint, and no other; they become float32.
 
     Args:
         module: Whose state is filled.

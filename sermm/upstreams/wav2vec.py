@@ -192,9 +192,12 @@ class ContextLayer(nn.Module):
 class Wav2VecEncoder(FrameEncoder):
     """wav2vec with random weights, for a state dict.
 
-    Raises:
-        ValueError: There are no layers.
+    Attributes:
+        one_by_one: Clips are computed singly rather than padded to a batch. None: on a CPU, where
+            a batch saves nothing and padding costs as much as speech.
     """
+
+    one_by_one: bool | None = None
 
     def __init__(self, settings: ConvSettings) -> None:
         super().__init__()
@@ -240,7 +243,15 @@ class Wav2VecEncoder(FrameEncoder):
         del self.context[num_layers:]
 
     def forward(self, pieces: Sequence[Tensor], indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """States of padded waveforms."""
+        """States of waveforms of any lengths."""
+        single = pieces[0].device.type == "cpu" if self.one_by_one is None else self.one_by_one
+        if not single or len(pieces) == 1:
+            return self._together(pieces, indices)
+        rows = [self._together([piece], indices)[0][0].transpose(0, 1) for piece in pieces]
+        lengths = torch.tensor([len(row) for row in rows])  # rows are (F, K, D)
+        return pad_sequence(rows, batch_first=True).transpose(1, 2), lengths
+
+    def _together(self, pieces: Sequence[Tensor], indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         states, lengths = self.below_context(pieces)
         hidden = self.front_dropout(states[-1])
         for layer in self.context:

@@ -81,9 +81,13 @@ def test_the_numbers_of_s3prl(tmp_path: Path, kind: str) -> None:
     assert compared > 900
 
 
+@pytest.mark.parametrize("one_by_one", [None, False])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_gives_the_frames_of_each_clip_alone(load: Callable[..., Any], kind: str) -> None:
+def test_a_batch_gives_the_frames_of_each_clip_alone(
+    load: Callable[..., Any], kind: str, *, one_by_one: bool | None
+) -> None:
     upstream = load(kind, layers=layers_of(kind))
+    upstream.encoder.one_by_one = one_by_one  # False: as on a GPU
     clips = [voice(length, seed) for seed, length in enumerate(CLIPS)]
     with torch.inference_mode():
         single = [alone(upstream, clip) for clip in clips]
@@ -123,6 +127,7 @@ def test_gradients_of_a_batch_are_those_of_its_clips(
     expected = gradients(upstream)
     if checkpointed:
         upstream.checkpoint_gradients()
+        upstream.encoder.one_by_one = False
     batch = upstream(*padded(clips))
     sum((batch.frames * weights[: batch.frames.shape[1]]).sum(dim=(1, 2))).backward()
     found = gradients(upstream)
