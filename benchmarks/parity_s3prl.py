@@ -289,7 +289,8 @@ def write_results(rows: list[Row], text: str, *, tree: Path, full: bool) -> None
         f"{facts['git_revision']}.\n\n"
         "Largest difference over all states of clips alone, both sides with the same checkpoint "
         "files of random weights; then a padded batch of the clips against each alone, for sermm "
-        f"(computed together, as on a GPU) and for s3prl. Clips of {', '.join(map(str, LENGTHS))} samples.\n\n"
+        "(computed together, as on a GPU) and for s3prl. "
+        f"Clips of {', '.join(map(str, LENGTHS))} samples.\n\n"
     )
     write_text(RESULTS / "parity_s3prl.md", f"{head}{text}\n")
 
