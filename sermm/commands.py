@@ -172,7 +172,7 @@ def fit_run(config: Config, *, ready: bool) -> None:
     if metrics is None:
         say("this run is finished already")
         return
-    scores = ", ".join(f"{name} {value:.3f}" for name, value in metrics.metrics.items())
+    scores = ", ".join(f"{name} {metrics.metrics[name]:.3f}" for name in metrics.scoring.brief)
     say(f"fold {metrics.fold}, seed {metrics.seed}: {scores} on {metrics.num_test} test utterances")
 
 

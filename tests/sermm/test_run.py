@@ -103,11 +103,12 @@ def test_what_a_run_leaves_behind(place: Workplace) -> None:
 
     history = read_history(folder)
     assert history.epochs.tolist() == [0, 1, 2]
-    assert list(history.columns) == ["train/loss", "val/loss", "val/ua", "val/wa", "lr"]
-    scores = history.columns["val/ua"]
+    scores = [f"val/{name}" for name in ("ua", "wa", "macro_f1", "weighted_f1")]
+    assert list(history.columns) == ["train/loss", "val/loss", *scores, "lr"]
+    measured = history.columns["val/ua"]
     # the first of the highest
-    assert metrics["best_epoch"] == int(np.argmax(scores))
-    assert metrics["val"]["ua"] == pytest.approx(scores.max(), abs=1e-6)
+    assert metrics["best_epoch"] == int(np.argmax(measured))
+    assert metrics["val"]["ua"] == pytest.approx(measured.max(), abs=1e-6)
     assert history.columns["lr"][-1] == 0
     assert not np.isnan(np.stack(list(history.columns.values()))).any()
 
