@@ -43,7 +43,7 @@ class FrameSource:
     Attributes:
         read: Frames ``(F, D)`` float32 of an utterance, in memory of their own.
         dim: D.
-        stride_s: Seconds from one frame to the next.
+        stride_s: Seconds from one frame to the next; 0 if an utterance is one frame.
         first_center_s: Seconds from the start of the utterance to the centre of frame 0, where
             nothing is cut.
         cut_s: Seconds that ``read`` cuts from the start of an utterance; None if it cuts nothing.
@@ -54,6 +54,11 @@ class FrameSource:
     stride_s: float
     first_center_s: float
     cut_s: Callable[[Utterance], float] | None = None
+
+    @property
+    def one_frame(self) -> bool:
+        """Whether an utterance is one frame."""
+        return self.stride_s == 0
 
     def first_center_of(self, utterance: Utterance) -> float:
         """Seconds from the start of the utterance to the centre of the first frame that is read."""
@@ -159,12 +164,16 @@ def frame_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Ten
 
 
 def pooled_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation ``(2 D,)`` over clips of each clip's mean and deviation."""
+    """Mean and standard deviation over clips of each clip's mean and deviation, ``(2 D,)``.
+
+    ``(D,)`` where an utterance is one frame, which has no deviation.
+    """
     assert dataset.frames is not None
     rows = []
     for utterance in dataset.utterances:
         frames = np.asarray(dataset.frames.read(utterance), dtype=np.float64)
-        rows.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0)]))
+        deviation = [] if dataset.frames.one_frame else [frames.std(axis=0)]
+        rows.append(np.concatenate([frames.mean(axis=0), *deviation]))
     pooled = np.stack(rows)
     return torch.from_numpy(pooled.mean(axis=0)), torch.from_numpy(pooled.std(axis=0))
 

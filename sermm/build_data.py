@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from data_modules.prepare import Prepared
 from data_modules.protocols import Fold
 from data_modules.ready import load_ready
 from data_modules.selection import Selection, draw_subset
+from data_modules.speakers import SpeakerStatistics
 from data_modules.text import Tokenizer
 from data_modules.words import transcript_words
 from sermm.build_model import DataFacts, FrameStatistics, text_config_for
@@ -77,6 +78,8 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         train = draw_subset(fold.train, selection.strata(), config.size, config.seed)
         fold = Fold(tuple(train), fold.val, fold.test)
     source = _frame_source(config, prepared) if needs_speech(config) else None
+    if source is not None and config.model.speech.normalise == "speaker":
+        source = _by_speaker(source, selection)
     vectors = _vector_sources(config, prepared)
     shares = _soft_targets(config, selection)
     tokenizer, transcripts, text_model, text_config = None, None, None, None
@@ -98,12 +101,13 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
             soft_targets=shares,
         )
 
+    whole = config.optim.solver == "lbfgs"
     module = EmotionDataModule(
         train=dataset(fold.train),
         val=dataset(fold.val),
         test=dataset(fold.test),
-        batch_size=config.data.batch_size,
-        batch_seconds=config.data.batch_seconds,
+        batch_size=len(fold.train) if whole else config.data.batch_size,
+        batch_seconds=0.0 if whole else config.data.batch_seconds,
         num_epochs=config.optim.epochs,
         eval_batch_size=config.data.eval_batch_size,
         num_workers=config.data.num_workers,
@@ -127,6 +131,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
             train_means=means,
             train_stds=stds,
             frame_dim=0 if source is None else source.dim,
+            one_frame=source is not None and source.one_frame,
             vector_dims={name: prepared.corpus.features[name].dim for name in vectors},
             tokenizer=tokenizer.to_json() if tokenizer is not None else "",
             text_model=text_config,
@@ -216,6 +221,13 @@ def _frame_source(config: Config, prepared: Prepared) -> FrameSource:
         first_center_s=upstream.first_center_s,
         cut_s=cut_s if prepare.trim_db else None,
     )
+
+
+def _by_speaker(source: FrameSource, selection: Selection) -> FrameSource:
+    """Frames standardised by all that their speakers say in any part of any fold."""
+    read = source.read
+    speakers = SpeakerStatistics.measure(selection.utterances.values(), read)
+    return replace(source, read=lambda utterance: speakers.apply(utterance, read(utterance)))
 
 
 def frame_preparation(config: Config) -> FramePreparation:

@@ -30,7 +30,7 @@ from sermm.nn.encoders import (
     TextEncoder,
 )
 from sermm.nn.fusion import FrameAttention, SpanPooling
-from sermm.nn.pooling import POOLINGS, Pooling
+from sermm.nn.pooling import POOLINGS, MeanPooling, MeanStdPooling, Pooling
 from sermm.nn.recurrent import BiGRU
 from sermm.optim import OptimizerOptions
 from sermm.tasks.acoustic import AcousticTask, LinearTask
@@ -57,6 +57,7 @@ class DataFacts:
         train_means: Mean of each rating over the training part; empty for other targets.
         train_stds: Standard deviation of each rating.
         frame_dim: Width of the acoustic frames; 0 without speech.
+        one_frame: Whether an utterance is one acoustic frame.
         vector_dims: Widths of the utterance vectors by name, in the order of their heads.
         tokenizer: The tokenizer as JSON; empty without text.
         text_model: Configuration of the text encoder; empty without text.
@@ -70,6 +71,7 @@ class DataFacts:
     train_means: tuple[float, ...] = ()
     train_stds: tuple[float, ...] = ()
     frame_dim: int = 0
+    one_frame: bool = False
     vector_dims: Mapping[str, int] = field(default_factory=dict)
     tokenizer: str = ""
     text_model: Mapping[str, Any] | None = None
@@ -123,6 +125,7 @@ def build_optimizer_options(config: Config) -> OptimizerOptions:
         pretrained_lr=pretrained,
         weight_decay=optim.weight_decay,
         warmup_share=optim.warmup_share,
+        solver=optim.solver,  # type: ignore[arg-type]
     )
 
 
@@ -228,8 +231,11 @@ def build_task(
         )
 
     if model.task == "linear":
-        pooled = statistics or FrameStatistics.unknown(2 * facts.frame_dim)
+        statistics_of = MeanPooling if facts.one_frame else MeanStdPooling
+        frame_pooling = statistics_of(input_size=facts.frame_dim)
+        pooled = statistics or FrameStatistics.unknown(frame_pooling.output_size)
         return LinearTask(
+            pooling=frame_pooling,
             pooled=Standardize(mean=pooled.mean, std=pooled.std),
             objective=objective,
             optimizer=optimizer,

@@ -57,13 +57,19 @@ class DataConfig:
 class SpeechConfig:
     """The speech upstream: waveform to frames."""
 
-    # logmel, mfcc, lld, logmel_lld, or ready for features that come with the corpus
+    # logmel, mfcc, lld, logmel_lld, opensmile, or ready for features that come with the corpus
     upstream: str = "logmel"
     features: str = ""  # ready: which features of the corpus, such as covarep
     num_bands: int = 64  # mel bands
     num_ceps: int = 40  # cepstral coefficients (mfcc)
     window_ms: float = 25.0  # audio that one frame sees
     hop_ms: float = 20.0  # from one frame to the next
+    feature_set: str = "ComParE_2016"  # opensmile: which features
+    # opensmile: functionals, one frame an utterance; lld, low-level descriptors every 10 ms
+    feature_level: str = "functionals"
+    # what frames are standardised by. train: the training part; speaker: all clips of the speaker
+    # first, which for test speakers is test audio (never labels): marked beside every number
+    normalise: str = "train"
     # none: keep the level of the recording; level: subtract the clip's mean over all mel bands;
     # utterance: subtract each dimension's mean over the clip
     center: str = "none"
@@ -129,6 +135,9 @@ class ModelConfig:
 class OptimConfig:
     """AdamW with linear warm-up and cosine decay; selection on the validation part."""
 
+    # adamw; lbfgs, for the task linear: the whole training part as one batch, solved to the minimum
+    # in one epoch, with optim.weight_decay / 2 times the squared weights added to the loss
+    solver: str = "adamw"
     lr: float = 1e-3  # highest learning rate, reached after warm-up
     text_lr: float | None = None  # for a pretrained text encoder; None is lr
     weight_decay: float = 0.01  # decoupled; matrices only
@@ -263,6 +272,12 @@ def ready_features(config: Config) -> list[str]:
         return list(config.model.vectors)
     ready = needs_speech(config) and config.model.speech.upstream == READY
     return [config.model.speech.features] if ready else []
+
+
+def one_frame(config: Config) -> bool:
+    """Whether the speech upstream computes one frame an utterance."""
+    speech = config.model.speech
+    return speech.upstream == "opensmile" and speech.feature_level == "functionals"
 
 
 def needs_text(config: Config) -> bool:

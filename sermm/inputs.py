@@ -10,7 +10,8 @@ from pathlib import Path
 
 from data_modules.corpora import find_corpus
 from data_modules.errors import ConfigError
-from sermm.config import Config, needs_text, needs_word_times
+from sermm.config import Config, needs_audio, needs_text, needs_word_times
+from sermm.extras import expect_extra
 from sermm.hub import check_ctc_model, check_text_model
 from sermm.limits import check_labels
 
@@ -42,7 +43,7 @@ def check_inputs(config: Config) -> None:
 
     Raises:
         ConfigError: An unknown corpus, a folder that is not there, or a manifest of another one.
-        ModelError: A text model that cannot be had.
+        ModelError: A text model that cannot be had, or an upstream whose package is missing.
     """
     corpus = find_corpus(config.data.corpus)
     root = corpus_root(config)
@@ -58,6 +59,8 @@ def check_inputs(config: Config) -> None:
         )
     if corpus.schemes_of is not None:
         check_labels(config, corpus.at(root.resolve()))
+    if needs_audio(config):
+        expect_extra(config.model.speech.upstream)
     if needs_text(config):
         check_text_model(config.model.text.name, config.model.text.revision)
     if needs_word_times(config) and "ctc" in config.data.aligners:

@@ -20,6 +20,7 @@ from sermm.config import (
     mel_bands,
     needs_speech,
     needs_word_times,
+    one_frame,
     ready_features,
     value_of,
 )
@@ -28,8 +29,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.task": ("linear", "acoustic", "text", "fusion", "vectors"),
     "model.alignment": ("span", "attention", "none"),
     "model.pooling": ("attention", "mean", "mean_std"),
-    "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld", READY),
+    "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld", "opensmile", READY),
+    "model.speech.feature_set": ("eGeMAPSv02", "ComParE_2016"),
+    "model.speech.feature_level": ("functionals", "lld"),
+    "model.speech.normalise": ("train", "speaker"),
     "model.speech.center": ("none", "level", "utterance"),
+    "optim.solver": ("adamw", "lbfgs"),
     "optim.rating_loss": ("l1", "mse"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": (
@@ -139,8 +144,32 @@ def validate(config: Config) -> None:
             got="nothing",
             fix="give a folder or a hub id, such as facebook/wav2vec2-base-960h (English)",
         )
+    _check_solver(config)
     _check_frames(config)
     _check_corpus(config)
+    if needs_speech(config):
+        _check_one_frame(config)
+
+
+def _check_solver(config: Config) -> None:
+    """L-BFGS searches along the exact gradient of one convex loss, so nothing may change either."""
+    if config.optim.solver != "lbfgs":
+        return
+    trainer = config.trainer
+    for key, good, expected in (
+        ("model.task", config.model.task == "linear", "linear"),
+        ("optim.epochs", config.optim.epochs == 1, "1"),
+        ("optim.gradient_clip", config.optim.gradient_clip == 0, "0"),
+        ("trainer.devices", trainer.devices * trainer.num_nodes == 1, "one device"),
+        ("trainer.precision", trainer.precision in ("32-true", "64-true"), "32-true or 64-true"),
+    ):
+        if not good:
+            raise ConfigError(
+                key,
+                expected=f"{expected} with optim.solver=lbfgs",
+                got=str(value_of(config, key)),
+                fix=f"set it to {expected}, or choose optim.solver=adamw",
+            )
 
 
 def _check_frames(config: Config) -> None:
@@ -165,6 +194,29 @@ def _check_frames(config: Config) -> None:
             got=str(augment.time_stretch),
             fix="set it to 0, or choose model.alignment=attention or none",
         )
+
+
+def _check_one_frame(config: Config) -> None:
+    """One frame an utterance has no place in time that a word could have.
+
+    Raises:
+        ConfigError: The task looks for one.
+    """
+    ready = ready_features(config)
+    features = find_corpus(config.data.corpus).features
+    if not (one_frame(config) or any(features[name].stride_s is None for name in ready)):
+        return
+    for key, used, fix in (
+        ("model.alignment", needs_word_times(config), "choose model.alignment=none"),
+        ("model.augment.time_stretch", config.model.augment.time_stretch > 0, "set it to 0"),
+    ):
+        if used:
+            raise ConfigError(
+                key,
+                expected="features with frames over time",
+                got=f"one frame an utterance ({config.model.speech.upstream})",
+                fix=f"{fix}, or choose other features",
+            )
 
 
 def _check_corpus(config: Config) -> None:

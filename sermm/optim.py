@@ -1,12 +1,18 @@
-"""AdamW and its schedule: the one way parameters are updated."""
+"""AdamW and its schedule, and L-BFGS for what is convex: how parameters are updated."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from data_modules.errors import RunFailedError
+
+_MAX_ITERATIONS = 2_000
 
 
 @dataclass(frozen=True)
@@ -16,14 +22,16 @@ class OptimizerOptions:
     Attributes:
         lr: Learning rate.
         pretrained_lr: Learning rate of parameters that came with pretrained weights.
-        weight_decay: Decoupled; matrices only.
+        weight_decay: Matrices only. Decoupled with AdamW, a penalty on the loss with L-BFGS.
         warmup_share: Share of all updates over which the rates grow.
+        solver: AdamW, or L-BFGS, which has neither rates nor warm-up.
     """
 
     lr: float
     pretrained_lr: float
     weight_decay: float
     warmup_share: float
+    solver: Literal["adamw", "lbfgs"] = "adamw"
 
 
 def parameter_groups(
@@ -74,3 +82,45 @@ def build_optimizer(
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def minimise(solver: torch.optim.LBFGS, loss: Callable[[], Tensor]) -> None:
+    """Bring a convex loss to its minimum.
+
+    Args:
+        solver: From :func:`build_solver`.
+        loss: Computes it anew at each call.
+
+    Raises:
+        RunFailedError: It is not there after as many steps as it may take.
+    """
+
+    def evaluate() -> Tensor:
+        solver.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    solver.step(evaluate)  # type: ignore[no-untyped-call]
+    parameters = solver.param_groups[0]["params"]
+    steps = solver.state[parameters[0]]["n_iter"]
+    if steps >= _MAX_ITERATIONS:
+        raise RunFailedError(
+            "optim.solver=lbfgs",
+            expected=f"a minimum within {_MAX_ITERATIONS} steps",
+            got="none",
+            fix="raise optim.weight_decay",
+        )
+
+
+def build_solver(module: nn.Module) -> torch.optim.LBFGS:
+    """L-BFGS with a line search, for a loss over the whole training part."""
+    return torch.optim.LBFGS(
+        [parameter for parameter in module.parameters() if parameter.requires_grad],
+        max_iter=_MAX_ITERATIONS,
+        max_eval=10 * _MAX_ITERATIONS,
+        tolerance_grad=1e-5,
+        tolerance_change=1e-9,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )

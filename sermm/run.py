@@ -19,7 +19,14 @@ from data_modules.prepare import Prepared
 from data_modules.selection import Selection
 from sermm.build_data import RunData, build_data
 from sermm.build_model import build_task, checkpoint_record
-from sermm.config import Config, fingerprint, needs_text, ready_features, to_yaml
+from sermm.config import (
+    Config,
+    fingerprint,
+    needs_speech,
+    needs_text,
+    ready_features,
+    to_yaml,
+)
 from sermm.example import write_example
 from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
@@ -31,6 +38,9 @@ from sermm.terminal import console
 from sermm.tracking import build_logger, close, log_results
 from sermm.train import TrainingOptions, TrainingResult, train
 from sermm.upstreams.text import text_model_facts
+
+NORMALISED = "features are normalised over all clips of a speaker, test audio included"
+"""How a run is marked that normalises by speaker."""
 
 
 def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
@@ -213,9 +223,11 @@ def _run_metrics(
 
 
 def _leak(config: Config, prepared: Prepared, selection: Selection) -> str:
-    """What leaks by the protocol, and what the makers of ready-made features had seen."""
+    """What leaks by the protocol, by normalisation, and by the makers of ready-made features."""
+    by_speaker = needs_speech(config) and config.model.speech.normalise == "speaker"
     exposures = [prepared.corpus.features[name].exposure for name in ready_features(config)]
-    return "; ".join(dict.fromkeys(text for text in (selection.protocol.leak, *exposures) if text))
+    texts = (selection.protocol.leak, NORMALISED if by_speaker else "", *exposures)
+    return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
 def _notes(config: Config, prepared: Prepared) -> list[str]:

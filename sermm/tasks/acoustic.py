@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
 from sermm.nn.encoders import SpeechEncoder, Standardize
 from sermm.nn.masking import length_mask
-from sermm.nn.pooling import MeanStdPooling
-from sermm.optim import OptimizerOptions
+from sermm.nn.pooling import MeanPooling, MeanStdPooling
+from sermm.optim import OptimizerOptions, build_solver, minimise
 from sermm.tasks.base import EmotionTask, Objective
 
 
@@ -16,27 +19,54 @@ class LinearTask(EmotionTask):
     """Logistic regression on mean and standard deviation over time: the honest baseline.
 
     Args:
-        pooled: Standardisation of the ``2 D`` pooled values by the training part.
+        pooling: Frames to one vector; the mean alone where a clip is one frame.
+        pooled: Standardisation of the pooled values by the training part.
         objective: Classes and loss.
         optimizer: Learning rates and schedule.
     """
 
     def __init__(
-        self, *, pooled: Standardize, objective: Objective, optimizer: OptimizerOptions
+        self,
+        *,
+        pooling: MeanPooling | MeanStdPooling,
+        pooled: Standardize,
+        objective: Objective,
+        optimizer: OptimizerOptions,
     ) -> None:
         super().__init__(objective=objective, optimizer=optimizer)
+        self.pooling = pooling
         self.pooled = pooled
-        size = len(pooled.mean)
-        self.pooling = MeanStdPooling(input_size=size // 2)
-        self.linear = nn.Linear(size, len(objective.names))
+        self.linear = nn.Linear(pooling.output_size, len(objective.names))
         nn.init.zeros_(self.linear.weight)
+        # L-BFGS evaluates a batch many times; the loss that is told is that of what it found
+        self.automatic_optimization = optimizer.solver == "adamw"
 
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""
         frames, lengths = batch.speech()
-        values = self.pooling(frames, length_mask(lengths, frames.shape[1]))  # (B, 2 D)
+        values = self.pooling(frames, length_mask(lengths, frames.shape[1]))  # (B, D or 2 D)
         scores: Tensor = self.linear((values - self.pooled.mean) / self.pooled.std)
         return scores
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One training batch, or, with L-BFGS, all of training."""
+        if not self.automatic_optimization:
+            solver = self.optimizers(use_pl_optimizer=False)
+            assert isinstance(solver, torch.optim.LBFGS)
+            half_decay = self.optimizer_options.weight_decay / 2
+            minimise(
+                solver,
+                lambda: (
+                    self.output(self(batch), batch) + half_decay * self.linear.weight.square().sum()
+                ),
+            )
+        return super().training_step(batch, batch_idx)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with its schedule, or L-BFGS."""
+        if self.automatic_optimization:
+            return super().configure_optimizers()
+        return build_solver(self)
 
 
 class AcousticTask(EmotionTask):

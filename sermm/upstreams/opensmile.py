@@ -7,7 +7,6 @@ clip gets an engine of its own, so neither the batch nor the threads around it c
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from data_modules.errors import ConfigError, ModelError
+from data_modules.errors import ConfigError
+from sermm.extras import expect_extra
 from sermm.upstreams.handcrafted import HandcraftedUpstream
 from sermm.upstreams.interface import SAMPLE_RATE
 
@@ -73,13 +73,7 @@ class OpenSmile(HandcraftedUpstream):
                 got=repr(feature_set if sets else feature_level),
                 fix="choose one of these",
             )
-        if importlib.util.find_spec("opensmile") is None:
-            raise ModelError(
-                "model.speech.upstream=opensmile",
-                expected="openSMILE (free for research and private use, see its licence)",
-                got="no package opensmile",
-                fix="install it with `pip install sermm[opensmile]`, or choose another upstream",
-            )
+        expect_extra(self.name)
         self.feature_set = feature_set
         self.feature_level = feature_level
         self.dim = sets[feature_set]

@@ -218,7 +218,10 @@ def test_every_number_has_a_range() -> None:
 @pytest.mark.parametrize(("key", "choices"), CHOICES.items())
 def test_choices(key: str, choices: tuple[str, ...]) -> None:
     for choice in choices:
-        validate(changed(key, choice))
+        try:
+            validate(changed(key, choice))
+        except ConfigError as error:
+            assert error.where != key  # allowed, but another key does not go with it
     with pytest.raises(ConfigError, match=f"expected one of {choices[0]}, ") as caught:
         validate(changed(key, f"{choices[-1]}x"))
     assert caught.value.where == key
