@@ -108,7 +108,7 @@ def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float
         [cell if name in text else float(cell) for name, cell in zip(header, row, strict=True)]
         for row in rows
     ]
-    logged = {"test/predictions": wandb.Table(columns=list(header), data=cells)}
+    logged: dict[str, Any] = {"test/predictions": wandb.Table(columns=list(header), data=cells)}
     found = read_predictions(predictions_file)
     if found.kind == "classes":
         logged["test/confusion_matrix"] = wandb.plot.confusion_matrix(
