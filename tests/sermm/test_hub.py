@@ -179,9 +179,7 @@ def test_a_hub_that_nobody_may_ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_a_speech_model_has_a_feature_extractor(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "model")
-    with pytest.raises(
-        ModelError, match=r"model\.speech\.name=.*no preprocessor_config\.json;"
-    ):
+    with pytest.raises(ModelError, match=r"model\.speech\.name=.*no preprocessor_config\.json;"):
         check_speech_model(str(folder))
     (folder / "preprocessor_config.json").write_text("{}")
     check_speech_model(str(folder))
