@@ -6,26 +6,25 @@ those of the recording: normalisation belongs to the training part of a fold.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torchaudio.compliance.kaldi import fbank, get_mel_banks
 from torchaudio.functional import compute_deltas, create_dct
 
 from data_modules.errors import ConfigError
+from sermm.upstreams.clipwise import ClipwiseUpstream
 from sermm.upstreams.descriptors import DESCRIPTORS, STEP, describe_voice
-from sermm.upstreams.framing import check_window, count_frames, fill_to_window
-from sermm.upstreams.interface import SAMPLE_RATE, SpeechFeatures, SpeechUpstream
+from sermm.upstreams.framing import check_window, count_frames
+from sermm.upstreams.interface import SAMPLE_RATE
 
 _LIFTER = 22  # Kaldi's cepstral lifter
 _LOW_HZ = 20.0  # Kaldi's lower edge of the lowest band
 
 
-class HandcraftedUpstream(SpeechUpstream):
+class HandcraftedUpstream(ClipwiseUpstream):
     """Frames from arithmetic alone. A subclass states its name, dim and what one clip becomes.
 
     Args:
@@ -43,10 +42,6 @@ class HandcraftedUpstream(SpeechUpstream):
         self.window_ms = window_ms
         self.hop_ms = hop_ms
 
-    @abstractmethod
-    def clip_frames(self, waveform: Tensor) -> Tensor:
-        """One clip ``(N,)`` of at least ``min_samples`` to ``(F, D)``."""
-
     def options(self) -> Mapping[str, Any]:
         """Every value that shapes the frames."""
         return {"window_samples": self.min_samples, "hop_samples": self.frame_stride}
@@ -54,16 +49,6 @@ class HandcraftedUpstream(SpeechUpstream):
     def num_frames(self, num_samples: int) -> int:
         """How many frames a clip of ``num_samples`` gets: round(N / hop)."""
         return count_frames(num_samples, window=self.min_samples, hop=self.frame_stride)
-
-    @torch.no_grad()
-    def forward(self, waveform: Tensor, lengths: Tensor) -> SpeechFeatures:
-        """Frames of padded clips: ``(B, N)`` float32 and ``(B,)`` int64 to ``(B, F, D)``."""
-        clips = [
-            self.clip_frames(fill_to_window(row[:length], self.min_samples))
-            for row, length in zip(waveform, lengths.tolist(), strict=True)
-        ]
-        counts = torch.tensor([len(clip) for clip in clips], device=waveform.device)
-        return SpeechFeatures(pad_sequence(clips, batch_first=True), counts)
 
 
 class LogMel(HandcraftedUpstream):

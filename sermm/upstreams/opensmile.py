@@ -18,7 +18,7 @@ from torch import Tensor
 
 from data_modules.errors import ConfigError
 from sermm.extras import expect_extra
-from sermm.upstreams.handcrafted import HandcraftedUpstream
+from sermm.upstreams.clipwise import ClipwiseUpstream
 from sermm.upstreams.interface import SAMPLE_RATE
 
 Array = npt.NDArray[np.float32]
@@ -31,17 +31,17 @@ LEVELS: Mapping[str, Mapping[str, int]] = {
 
 # as openSMILE's configuration files call the levels
 _SINKS = {"functionals": "func", "lld": "lld"}
-_WINDOW_MS = 60.0  # of the pitch, the longest window
-_HOP_MS = 10.0
+_WINDOW = 960  # samples, 60 ms: of the pitch, the longest window
+_HOP = 160  # samples, 10 ms
 # row i holds spectra of the 20 ms and pitch of the 60 ms that begin at i hops (measured, see
 # tests), so their centres lie at 10 and at 30 ms; the middle is a hop from either
-_FIRST_CENTER_MS = 20.0
+_FIRST_CENTER = 320.0
 # openSMILE divides 16-bit samples by 32767, the rest of the world by 32768
 _SCALE = np.float32(32768), np.float32(32767)
 _FLOAT_SAMPLES = 33  # what openSMILE calls samples that are 32-bit floats
 
 
-class OpenSmile(HandcraftedUpstream):
+class OpenSmile(ClipwiseUpstream):
     """A feature set of openSMILE (Eyben et al. 2010), as its own configuration files have it.
 
     Samples reach openSMILE as floats: nothing is rounded to 16 bits nor wraps round at full scale.
@@ -63,7 +63,7 @@ class OpenSmile(HandcraftedUpstream):
     def __init__(
         self, *, feature_set: str = "ComParE_2016", feature_level: str = "functionals"
     ) -> None:
-        super().__init__(window_ms=_WINDOW_MS, hop_ms=_HOP_MS)
+        super().__init__()
         sets = LEVELS.get(feature_level, {})
         if feature_set not in sets:
             key = "feature_set" if sets else "feature_level"
@@ -77,10 +77,9 @@ class OpenSmile(HandcraftedUpstream):
         self.feature_set = feature_set
         self.feature_level = feature_level
         self.dim = sets[feature_set]
-        self.first_center = _FIRST_CENTER_MS / 1000 * SAMPLE_RATE
-        self._hop = self.frame_stride
-        if feature_level == "functionals":
-            self.frame_stride, self.first_center = 0, 0.0
+        self.min_samples = _WINDOW
+        whole = feature_level == "functionals"
+        self.frame_stride, self.first_center = (0, 0.0) if whole else (_HOP, _FIRST_CENTER)
 
     def options(self) -> Mapping[str, Any]:
         """Feature set, level, and the version of the package, which brings openSMILE with it."""
@@ -94,7 +93,7 @@ class OpenSmile(HandcraftedUpstream):
         """1 for functionals; else one for each whole window, and one more from smoothing."""
         if self.frame_stride == 0:
             return 1
-        return (max(num_samples, self.min_samples) - self.min_samples) // self._hop + 2
+        return (max(num_samples, _WINDOW) - _WINDOW) // _HOP + 2
 
     def clip_frames(self, waveform: Tensor) -> Tensor:
         """One clip ``(N,)`` of at least ``min_samples`` to ``(F, D)``."""
