@@ -57,9 +57,17 @@ class DataConfig:
 class SpeechConfig:
     """The speech upstream: waveform to frames."""
 
-    # logmel, mfcc, lld, logmel_lld, opensmile, or ready for features that come with the corpus
+    # logmel, mfcc, lld, logmel_lld, opensmile; frozen encoders: huggingface, wav2vec, vq_wav2vec,
+    # speech_bert; or ready for features that come with the corpus
     upstream: str = "logmel"
     features: str = ""  # ready: which features of the corpus, such as covarep
+    # encoders: a folder, a file, or a hub id such as facebook/wav2vec2-base; none: wav2vec,
+    # vq_wav2vec and speech_bert have published checkpoints of their own
+    name: str = ""
+    revision: str | None = None  # of a hub id; a commit makes the run repeatable
+    layers: str = "last"  # encoders: last, mean (of all), or the number of a layer
+    chunk_s: float = 0.0  # encoders: longer clips are computed in pieces; 0: whatever the length
+    chunk_overlap_s: float = 1.0  # of two pieces
     num_bands: int = 64  # mel bands
     num_ceps: int = 40  # cepstral coefficients (mfcc)
     window_ms: float = 25.0  # audio that one frame sees

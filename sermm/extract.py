@@ -6,6 +6,7 @@ the order and an interruption change nothing about them.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -59,6 +60,7 @@ class ExtractionReport:
         audio_seconds: Length of the new clips.
         short_clips: Ids of utterances shorter than the upstream's ``min_samples``, new or not,
             whose waveform was filled up with zeros.
+        long_clips: Ids of those longer than its ``max_samples``, which were computed in pieces.
     """
 
     num_new: int
@@ -66,6 +68,7 @@ class ExtractionReport:
     seconds: float
     audio_seconds: float
     short_clips: tuple[str, ...]
+    long_clips: tuple[str, ...]
 
 
 def clips_of(facts: Iterable[MediaFacts], root: Path) -> list[Clip]:
@@ -173,6 +176,9 @@ def extract(
         seconds=time.monotonic() - start,
         audio_seconds=audio_samples / 16_000,
         short_clips=tuple(c.utterance_id for c in clips if c.num_samples < upstream.min_samples),
+        long_clips=tuple(
+            c.utterance_id for c in clips if c.num_samples > (upstream.max_samples or math.inf)
+        ),
     )
 
 

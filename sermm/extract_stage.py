@@ -16,7 +16,8 @@ from sermm.upstreams import SpeechUpstream, build_speech_upstream, options_of
 def speech_upstream(config: Config) -> SpeechUpstream:
     """The speech upstream of a configuration, given the options that it knows."""
     speech = config.model.speech
-    stated = vars(speech)
+    # an encoder without a name loads the checkpoint that was published for it
+    stated = {key: value for key, value in vars(speech).items() if key != "name" or value}
     options = {name: stated[name] for name in options_of(speech.upstream) if name in stated}
     return build_speech_upstream(speech.upstream, **options)
 
@@ -42,6 +43,12 @@ def extract_missing(config: Config, prepared: Prepared) -> ExtractionReport | No
         say(
             f"{len(report.short_clips)} clips are shorter than a window and were filled up with "
             "zeros",
+            style="yellow",
+        )
+    if report.long_clips:
+        say(
+            f"{len(report.long_clips)} clips are longer than {upstream.name} takes at once and "
+            "were computed in overlapping pieces",
             style="yellow",
         )
     return report

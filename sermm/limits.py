@@ -7,6 +7,7 @@ in ``inputs.py``.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,11 +26,18 @@ from sermm.config import (
     value_of,
 )
 
+ENCODERS = ("huggingface", "wav2vec", "vq_wav2vec", "speech_bert")
+"""Upstreams with weights."""
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "model.task": ("linear", "acoustic", "text", "fusion", "vectors"),
     "model.alignment": ("span", "attention", "none"),
     "model.pooling": ("attention", "mean", "mean_std"),
-    "model.speech.upstream": ("logmel", "mfcc", "lld", "logmel_lld", "opensmile", READY),
+    "model.speech.upstream": (
+        *("logmel", "mfcc", "lld", "logmel_lld", "opensmile"),
+        *ENCODERS,
+        READY,
+    ),
     "model.speech.feature_set": ("eGeMAPSv02", "ComParE_2016"),
     "model.speech.feature_level": ("functionals", "lld"),
     "model.speech.normalise": ("train", "speaker"),
@@ -70,6 +78,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.speech.num_ceps", 2, 1000),
     ("model.speech.window_ms", 1, 1000),
     ("model.speech.hop_ms", 1, 1000),
+    ("model.speech.chunk_s", 0, 1e6),
+    ("model.speech.chunk_overlap_s", 0, 1e3),
     ("model.speech.trim_db", 0, 1000),
     ("model.text.vocab_size", 32, 1e6),
     ("model.text.hidden", 1, 1e6),
@@ -146,6 +156,7 @@ def validate(config: Config) -> None:
         )
     _check_solver(config)
     _check_frames(config)
+    _check_encoder(config)
     _check_corpus(config)
     if needs_speech(config):
         _check_one_frame(config)
@@ -217,6 +228,27 @@ def _check_one_frame(config: Config) -> None:
                 got=f"one frame an utterance ({config.model.speech.upstream})",
                 fix=f"{fix}, or choose other features",
             )
+
+
+def _check_encoder(config: Config) -> None:
+    """A learned encoder needs a name, and hands on one layer."""
+    speech = config.model.speech
+    if speech.upstream not in ENCODERS:
+        return
+    if speech.upstream == "huggingface" and not speech.name:
+        raise ConfigError(
+            "model.speech.name",
+            expected="a folder or a hub id of a speech encoder",
+            got="nothing",
+            fix="state it, such as model.speech.name=facebook/wav2vec2-base",
+        )
+    if not re.fullmatch(r"last|mean|[0-9]+", speech.layers):
+        raise ConfigError(
+            "model.speech.layers",
+            expected="last, mean, or the number of one layer",
+            got=repr(speech.layers),
+            fix="choose one of these",
+        )
 
 
 def _check_corpus(config: Config) -> None:

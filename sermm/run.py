@@ -22,12 +22,14 @@ from sermm.build_model import build_task, checkpoint_record
 from sermm.config import (
     Config,
     fingerprint,
+    needs_audio,
     needs_speech,
     needs_text,
     ready_features,
     to_yaml,
 )
 from sermm.example import write_example
+from sermm.extract_stage import speech_upstream
 from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import alone_in, environment, is_done, run_folder
@@ -37,6 +39,9 @@ from sermm.tasks.base import Predictions
 from sermm.terminal import console
 from sermm.tracking import build_logger, close, log_results
 from sermm.train import TrainingOptions, TrainingResult, train
+from sermm.upstreams import PRETRAINED_UPSTREAMS
+from sermm.upstreams.encoded import EncoderUpstream
+from sermm.upstreams.huggingface import HuggingFaceUpstream
 from sermm.upstreams.text import text_model_facts
 
 NORMALISED = "features are normalised over all clips of a speaker, test audio included"
@@ -129,10 +134,15 @@ def _fit(
 
 def _started_from(config: Config) -> dict[str, Any]:
     """The pretrained weights of a run, if it has any."""
-    text = config.model.text
-    if not needs_text(config) or text.name == "scratch":
-        return {}
-    return {"text_model": text_model_facts(text.name, text.revision)}
+    text, speech = config.model.text, config.model.speech
+    models: dict[str, Any] = {}
+    if needs_text(config) and text.name != "scratch":
+        models["text_model"] = text_model_facts(text.name, text.revision)
+    if needs_audio(config) and speech.upstream in PRETRAINED_UPSTREAMS:
+        upstream = speech_upstream(config)
+        assert isinstance(upstream, HuggingFaceUpstream | EncoderUpstream), "all that have weights"
+        models["speech_model"] = upstream.facts()
+    return models
 
 
 def _options(config: Config, headline: str) -> TrainingOptions:
