@@ -95,7 +95,7 @@ def convert_mmsa(
     total = sum(len(entries["id"]) for entries in parts.values())
     done = 0
     with atomic_path(target) as temporary, h5py.File(temporary, "w") as stream:
-        stream.attrs["format"] = FORMAT
+        stream.attrs["format"] = np.bytes_(FORMAT)
         stream.attrs["version"] = FORMAT_VERSION
         stream.attrs["source"] = source.name
         stream.attrs["source_sha256"] = digest
@@ -213,7 +213,18 @@ def _write(group: h5py.Group, name: str, values: _Values | list[str]) -> None:
     import h5py
 
     if isinstance(values, list):
-        group.create_dataset(name, data=values, dtype=h5py.string_dtype("utf-8"))
+        # of one length each: libhdf5 may follow a damaged heap of texts for ever
+        encoded = [text.encode() for text in values]
+        kind = h5py.string_dtype("utf-8", max(map(len, encoded), default=0) or 1)
+        texts = group.create_dataset(
+            name,
+            shape=len(encoded),
+            dtype=kind,
+            compression="gzip" if encoded else None,
+            chunks=min(len(encoded), _BLOCK) or None,
+        )
+        for start in range(0, len(encoded), _BLOCK):
+            texts[start : start + _BLOCK] = np.array(encoded[start : start + _BLOCK], kind)
         return
     if values.ndim == 1 or not values.size:
         group.create_dataset(name, data=values)

@@ -164,7 +164,8 @@ def _merge(config: DictConfig, pairs: Iterable[tuple[str, Any]], where: str) -> 
             raise ConfigError(place, expected=type_name(key), got=repr(value), fix=problem)
         try:
             OmegaConf.update(config, key, value, merge=False)
-        except OmegaConfBaseException:
+        except (OmegaConfBaseException, OverflowError):
+            # a whole number may be too large for a float
             raise ConfigError(
                 place, expected=type_name(key), got=repr(value), fix="mend the value"
             ) from None

@@ -141,8 +141,10 @@ def read_history(folder: Path) -> History:
         raise DataError(path, expected="a file", got="none", fix=RERUN)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            header, *rows = csv.reader(stream, strict=True)
-            cells = [[float(cell) if cell else math.nan for cell in row] for row in rows if row]
+            header, *rows = (row for row in csv.reader(stream, strict=True) if row)
+        if len(set(header)) != len(header) or any(len(row) != len(header) for row in rows):
+            raise ValueError("a name twice, or a row of another length than the first")
+        cells = [[float(cell) if cell else math.nan for cell in row] for row in rows]
         values = np.array(cells, dtype=np.float64).reshape(-1, len(header))
         columns = {name: values[:, k] for k, name in enumerate(header)}
         return History(columns.pop("epoch"), columns)

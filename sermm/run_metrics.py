@@ -181,7 +181,8 @@ class _Record:
     def _typed(self, key: str, value: Any, types: tuple[type, ...]) -> Any:
         # bool is an int to isinstance; NaN and infinities are no results
         good = isinstance(value, types) and not isinstance(value, bool)
-        if not good or (isinstance(value, float) and not math.isfinite(value)):
+        # and so are whole numbers that a float cannot hold
+        if not good or (isinstance(value, float | int) and not abs(value) < 1e300):
             names = " or ".join("null" if t is type(None) else t.__name__ for t in types)
             raise self._wrong(key, names, repr(value)[:80])
         return value
@@ -201,7 +202,7 @@ class _Record:
         if default is not ... and key not in self._values:
             return dict(default)
         found = self.mapping(key, float, int, type(None))
-        return {name: math.nan if item is None else item for name, item in found.items()}
+        return {name: math.nan if item is None else float(item) for name, item in found.items()}
 
     def strings(self, key: str, default: Any = ...) -> tuple[str, ...]:
         values = self.value(key, list, default=default)

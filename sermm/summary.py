@@ -160,7 +160,23 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def planned_runs(folder: Path) -> list[RunKey]:
     """The runs of the plan that ``summary.json`` was made for. Raises as :func:`read_summary`."""
-    return [RunKey(**key) for key in read_summary(folder)["expected"]]
+    stated = read_summary(folder)["expected"]
+    try:
+        keys = [RunKey(**key) for key in stated]
+        good = all(
+            type(key.fold) is type(key.seed) is int and type(key.size) in (int, type(None))
+            for key in keys
+        )
+    except TypeError:
+        good = False
+    if not good:
+        raise DataError(
+            folder / FILE_NAME,
+            expected="runs by fold, seed and size under expected",
+            got=repr(stated),
+            fix=f"remove it, then run `sermm report {folder.name}`",
+        )
+    return keys
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 FORMAT = "sermm-mmsa"
 """What ``data_modules/mmsa.py`` writes into its files."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 PARTS = {"train": "train", "valid": "val", "test": "test"}
 """MMSA's names of the parts, and ours."""
@@ -69,7 +70,7 @@ def read(corpus: str, title: str, dims: Mapping[str, int], root: Path) -> Releas
     path = _find(root, title)
     release = Release()
     seen: set[str] = set()
-    with _open(path) as stream:
+    with _reading(path), _open(path) as stream:
         _expect_dims(path, stream, title, dims)
         for theirs, ours in PARTS.items():
             if theirs not in stream:
@@ -124,7 +125,7 @@ def read_vectors(
     """
     wanted = {utterance.id for utterance in utterances}
     path = _find(root, title)
-    with _open(path) as stream:
+    with _reading(path), _open(path) as stream:
         for part in PARTS:
             if part not in stream or kind not in stream[part]:
                 continue
@@ -189,19 +190,45 @@ def _files(title: str, root: Path) -> Sequence[Path]:
     return (_find(root, title),)
 
 
+# what h5py and NumPy raise over damaged files, by the layer that notices
+_DAMAGE = (
+    *(OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError),
+    *(MemoryError, OverflowError),
+)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file that cannot be read."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise DataError(
+            path,
+            expected="a whole file in MMSA's layout",
+            got=str(error) or type(error).__name__,
+            fix="make it again with `sermm convert-mmsa`",
+        ) from None
+
+
 def _open(path: Path) -> h5py.File:
     import h5py
 
     try:
         stream = h5py.File(path, "r")
-    except OSError as error:
+    except _DAMAGE as error:
         raise DataError(
             path,
             expected="an HDF5 file",
             got=str(error),
             fix="make it again with `sermm convert-mmsa`",
         ) from None
-    if stream.attrs.get("format") != FORMAT or stream.attrs.get("version") != FORMAT_VERSION:
+    try:
+        marks = stream.attrs.get("format"), stream.attrs.get("version")
+        good = marks == (FORMAT.encode(), FORMAT_VERSION)
+    except _DAMAGE:
+        good = False
+    if not good:
         stream.close()
         raise DataError(
             path,

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -192,7 +193,8 @@ def _files(kind: str, root: Path) -> Sequence[Path]:
 
 def _lines(path: Path) -> Iterator[str]:
     """Lines, an empty one in the end left out: every other one counts as a row."""
-    lines = path.read_text(encoding="latin-1").split("\n")
+    data = path.read_bytes().removeprefix(BOM_UTF8)
+    lines = data.decode("latin-1").replace("\r\n", "\n").split("\n")
     yield from lines[:-1] if not lines[-1].strip() else lines
 
 

@@ -42,7 +42,7 @@ def test_everything_arrives(
     assert made.published == ""
     assert steps == [(4, 7), (6, 7), (7, 7)]
     with h5py.File(made.path, "r") as stream:
-        assert stream.attrs["format"] == "sermm-mmsa"
+        assert stream.attrs["format"] == b"sermm-mmsa"
         assert stream.attrs["source"] == "aligned_50.pkl"
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         assert stream.attrs["source_sha256"] == digest
