@@ -58,11 +58,11 @@ class SpeechConfig:
     """The speech upstream: waveform to frames."""
 
     # logmel, mfcc, lld, logmel_lld, opensmile; frozen encoders: huggingface, wav2vec, vq_wav2vec,
-    # speech_bert; or ready for features that come with the corpus
+    # speech_bert, tflite, onnx; or ready for features that come with the corpus
     upstream: str = "logmel"
     features: str = ""  # ready: which features of the corpus, such as covarep
     # encoders: a folder, a file, or a hub id such as facebook/wav2vec2-base; none: wav2vec,
-    # vq_wav2vec and speech_bert have published checkpoints of their own
+    # vq_wav2vec and speech_bert have published checkpoints of their own. tflite, onnx: a file
     name: str = ""
     revision: str | None = None  # of a hub id; a commit makes the run repeatable
     layers: str = "last"  # encoders: last, mean (of all), or the number of a layer
@@ -70,8 +70,8 @@ class SpeechConfig:
     chunk_overlap_s: float = 1.0  # of two pieces
     num_bands: int = 64  # mel bands
     num_ceps: int = 40  # cepstral coefficients (mfcc)
-    window_ms: float = 25.0  # audio that one frame sees
-    hop_ms: float = 20.0  # from one frame to the next
+    window_ms: float = 25.0  # audio that one frame sees; onnx, of whole clips: of the file
+    hop_ms: float = 20.0  # from one frame to the next; onnx, of whole clips: of the file
     feature_set: str = "ComParE_2016"  # opensmile: which features
     # opensmile: functionals, one frame an utterance; lld, low-level descriptors every 10 ms
     feature_level: str = "functionals"

@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from data_modules.errors import ModelError
+from data_modules.errors import ConfigError, ModelError
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,12 @@ EXTRAS: Mapping[str, Extra] = {
     "opensmile": Extra(
         "opensmile", "openSMILE (licensed for research and private use alone)", "opensmile"
     ),
+    "tflite": Extra("ai_edge_litert", "LiteRT, which runs TensorFlow Lite files", "encoders"),
+    "onnx": Extra("onnxruntime", "ONNX Runtime", "encoders"),
 }
 """By ``model.speech.upstream``."""
+ENCODER_FILES = ("tflite", "onnx")
+"""Upstreams that run an encoder from one file, ``model.speech.name``."""
 
 
 def expect_extra(upstream: str) -> None:
@@ -49,4 +54,20 @@ def expect_extra(upstream: str) -> None:
         expected=extra.title,
         got=f"no package {extra.package}",
         fix=f"install it with `pip install sermm[{extra.name}]`, or choose another upstream",
+    )
+
+
+def expect_file(upstream: str, file: str) -> None:
+    """Make sure that an upstream that reads an encoder's file has one.
+
+    Raises:
+        ConfigError: No file is named, or there is none.
+    """
+    if upstream not in ENCODER_FILES or Path(file).is_file():
+        return
+    raise ConfigError(
+        "model.speech.name",
+        expected=f"the .{upstream} file of an encoder",
+        got=f"{file}, no file" if file else "nothing",
+        fix="state it as model.speech.name=PATH",
     )

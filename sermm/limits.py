@@ -25,6 +25,7 @@ from sermm.config import (
     ready_features,
     value_of,
 )
+from sermm.extras import ENCODER_FILES
 
 ENCODERS = ("huggingface", "wav2vec", "vq_wav2vec", "speech_bert")
 """Upstreams with weights."""
@@ -36,6 +37,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.speech.upstream": (
         *("logmel", "mfcc", "lld", "logmel_lld", "opensmile"),
         *ENCODERS,
+        *ENCODER_FILES,
         READY,
     ),
     "model.speech.feature_set": ("eGeMAPSv02", "ComParE_2016"),

@@ -39,7 +39,7 @@ from sermm.tasks.base import Predictions
 from sermm.terminal import console
 from sermm.tracking import build_logger, close, log_results
 from sermm.train import TrainingOptions, TrainingResult, train
-from sermm.upstreams import PRETRAINED_UPSTREAMS
+from sermm.upstreams import EXTRA_UPSTREAMS, PRETRAINED_UPSTREAMS
 from sermm.upstreams.encoded import EncoderUpstream
 from sermm.upstreams.huggingface import HuggingFaceUpstream
 from sermm.upstreams.text import text_model_facts
@@ -142,6 +142,8 @@ def _started_from(config: Config) -> dict[str, Any]:
         upstream = speech_upstream(config)
         assert isinstance(upstream, HuggingFaceUpstream | EncoderUpstream), "all that have weights"
         models["speech_model"] = upstream.facts()
+    if needs_audio(config) and speech.upstream in EXTRA_UPSTREAMS:
+        models["speech_model"] = dict(speech_upstream(config).options())
     return models
 
 

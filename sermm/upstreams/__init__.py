@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from data_modules.errors import ConfigError
+from sermm.upstreams.frozen import OnnxEncoder, TfliteEncoder
 from sermm.upstreams.handcrafted import (
     HandcraftedUpstream,
     LogMel,
@@ -50,6 +51,8 @@ PRETRAINED_UPSTREAMS: dict[str, Callable[..., SpeechUpstream]] = {
 
 EXTRA_UPSTREAMS: dict[str, Callable[..., SpeechUpstream]] = {
     "opensmile": OpenSmile,
+    "tflite": TfliteEncoder,
+    "onnx": OnnxEncoder,
 }
 """Upstreams that run in a package which is an extra of sermm's."""
 
