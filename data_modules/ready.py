@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def read_ready(
         "data_sha256": prepared.data_sha256,
         "files": _files(features, prepared.root),
     }
-    path = _record_path(prepared, name)
+    path = _record_path(prepared, name, features)
     known = _read_record(path)
     if known is not None and about["files"] and {k: known[k] for k in about} == about:
         items = {key: ReadyItem(*value) for key, value in known["items"].items()}
@@ -118,7 +119,7 @@ def load_ready(prepared: Prepared, name: str) -> ReadyStore:
         CacheError: Nothing was brought there.
     """
     features = find_features(prepared.corpus, name)
-    path = _record_path(prepared, name)
+    path = _record_path(prepared, name, features)
     known = _read_record(path)
     if known is None:
         raise CacheError(
@@ -206,15 +207,16 @@ def _description(corpus: Corpus, name: str, features: ReadyFeatures) -> StoreDes
 def _files(features: ReadyFeatures, root: Path) -> list[list[Any]]:
     """Name, size and time of change of the files that are read; none if the reader names none."""
     return [
-        [path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns]
+        [os.path.relpath(path, root), stat.st_size, stat.st_mtime_ns]
         for path in sorted(features.files(root))
         for stat in [path.stat()]
     ]
 
 
-def _record_path(prepared: Prepared, name: str) -> Path:
+def _record_path(prepared: Prepared, name: str, features: ReadyFeatures) -> Path:
     path = manifest_path(prepared.corpus.name, prepared.cache)
-    return path.with_suffix(f".{name}.features.json")
+    origin = f"{name}.{features.origin}" if features.origin else name
+    return path.with_suffix(f".{origin}.features.json")
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:

@@ -18,6 +18,9 @@ from omegaconf import MISSING
 READY = "ready"
 """The speech upstream that stands for features which come with the corpus."""
 
+OWN = "own"
+"""What the features in ``data.features`` are called beside those of the corpus."""
+
 
 @dataclass
 class DemoConfig:
@@ -36,6 +39,10 @@ class DataConfig:
     cache: str = "cache"  # manifests, features and the demo corpus live here
     labels: str = MISSING  # label scheme
     protocol: str = MISSING  # named protocol: folds and what they may not share
+    # features of your own, which model.speech.features or model.vectors call own: .npz, .h5 or a
+    # folder of ID.npy, one array an utterance id; none: only those of the corpus
+    features: str = ""
+    features_stride_s: float = 0.0  # from one of their frames to the next; 0: one an utterance
     # sources of word times in order of preference; the first that has an utterance serves it
     aligners: list[str] = field(default_factory=lambda: ["corpus"])
     ctc_model: str = ""  # for ctc among the aligners: folder or hub id of a CTC model that spells
@@ -60,7 +67,8 @@ class SpeechConfig:
     # logmel, mfcc, lld, logmel_lld, opensmile; frozen encoders: huggingface, wav2vec, vq_wav2vec,
     # speech_bert, tflite, onnx; or ready for features that come with the corpus
     upstream: str = "logmel"
-    features: str = ""  # ready: which features of the corpus, such as covarep
+    # ready: which features of the corpus, such as covarep; own: those of data.features
+    features: str = ""
     # encoders: a folder, a file, or a hub id such as facebook/wav2vec2-base; none: wav2vec,
     # vq_wav2vec and speech_bert have published checkpoints of their own. tflite, onnx: a file
     name: str = ""

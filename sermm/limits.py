@@ -16,6 +16,7 @@ from data_modules.errors import ConfigError
 from data_modules.labels import ClassScheme
 from data_modules.protocols import find_protocol
 from sermm.config import (
+    OWN,
     READY,
     Config,
     mel_bands,
@@ -66,6 +67,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("data.batch_seconds", 0, 1e9),
     ("data.eval_batch_size", 1, 1e9),
     ("data.num_workers", 0, 1e3),
+    ("data.features_stride_s", 0, 1e3),
     ("data.max_pieces", 3, 1e9),
     ("data.demo.seed", 0, 1e9),
     ("data.demo.utterances_per_speaker", 8, 1e6),
@@ -216,8 +218,8 @@ def _check_one_frame(config: Config) -> None:
         ConfigError: The task looks for one.
     """
     ready = ready_features(config)
-    features = find_corpus(config.data.corpus).features
-    if not (one_frame(config) or any(features[name].stride_s is None for name in ready)):
+    strides = _strides(config, find_corpus(config.data.corpus))
+    if not (one_frame(config) or any(strides[name] is None for name in ready)):
         return
     for key, used, fix in (
         ("model.alignment", needs_word_times(config), "choose model.alignment=none"),
@@ -277,20 +279,34 @@ def _check_corpus(config: Config) -> None:
             got=model.task,
             fix="set data.batch_size instead",
         )
+    strides = _strides(config, corpus)
     if model.task == "vectors" and not model.vectors:
         raise ConfigError(
             "model.vectors",
-            expected=f"features of {corpus.name}: {', '.join(corpus.features) or 'it has none'}",
+            expected=f"features of {corpus.name}: {', '.join(strides) or 'it has none'}",
             got="none",
             fix="name at least one",
         )
     key = "model.vectors" if model.task == "vectors" else "model.speech.features"
     for name in ready_features(config):
-        _check_choice(key, name, tuple(corpus.features))
-        if model.task == "vectors" and corpus.features[name].stride_s is not None:
+        if name == OWN and not data.features:
+            raise ConfigError(
+                "data.features",
+                expected="features of your own, which this experiment reads",
+                got="nothing",
+                fix="state it as data.features=PATH",
+            )
+        _check_choice(key, name, tuple(strides) or ("none",))
+        if model.task == "vectors" and strides[name] is not None:
             raise ConfigError(
                 key, expected="one vector an utterance", got=name, fix="use it as frames instead"
             )
+
+
+def _strides(config: Config, corpus: Corpus) -> dict[str, float | None]:
+    """Seconds between frames of all features at hand; None for one vector an utterance."""
+    strides = {name: features.stride_s for name, features in corpus.features.items()}
+    return strides | ({OWN: config.data.features_stride_s or None} if config.data.features else {})
 
 
 def check_labels(config: Config, corpus: Corpus) -> None:

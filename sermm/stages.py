@@ -20,7 +20,7 @@ from data_modules.ready import load_ready as load_features
 from data_modules.ready import read_ready, without_features
 from data_modules.selection import Selection, data_sha256, select
 from sermm.align_stage import align_missing, expect_aligners
-from sermm.config import Config, needs_audio, needs_text, needs_word_times, ready_features
+from sermm.config import OWN, Config, needs_audio, needs_text, needs_word_times, ready_features
 from sermm.inputs import check_inputs, corpus_root
 from sermm.terminal import progress_bar, say
 
@@ -40,7 +40,7 @@ def make_ready(config: Config) -> Prepared:
     if corpus.name == "demo" and not config.data.root:
         _make_demo(config, root)
     with progress_bar(f"reading {corpus.name}") as on_progress:
-        prepared = prepare(corpus, root, cache, on_progress=on_progress)
+        prepared = _with_own(config, prepare(corpus, root, cache, on_progress=on_progress))
     if not config.data.allow_failed_checks:
         used = _used(config, prepared)
         refuse_failures(used, check(used), uses(config))
@@ -76,10 +76,25 @@ def load_ready(config: Config) -> Prepared:
     Raises:
         DataError: It was not brought there, or another experiment put other word times in place.
     """
-    prepared = load_prepared(find_corpus(config.data.corpus), Path(config.data.cache))
+    prepared = _with_own(
+        config, load_prepared(find_corpus(config.data.corpus), Path(config.data.cache))
+    )
     if needs_word_times(config):
         expect_aligners(config, prepared)
     return prepared
+
+
+def _with_own(config: Config, prepared: Prepared) -> Prepared:
+    """A corpus with the user's own features beside its own, where the experiment reads them."""
+    if OWN not in ready_features(config):
+        return prepared
+    from data_modules.own_features import own_features
+
+    data = config.data
+    own = own_features(Path(data.features), data.features_stride_s, prepared.utterances)
+    return replace(
+        prepared, corpus=replace(prepared.corpus, features={**prepared.corpus.features, OWN: own})
+    )
 
 
 def uses(config: Config) -> set[Needs]:

@@ -121,6 +121,7 @@ class ReadyFeatures:
             changed. Empty: read every time.
         version: Raised when ``read`` changes what it gives.
         exposure: What its makers had already seen; printed beside every number. Empty if nothing.
+        origin: Tells features of one name and corpus apart that lie in different places.
     """
 
     dim: int
@@ -129,6 +130,7 @@ class ReadyFeatures:
     files: Callable[[Path], Sequence[Path]] = lambda root: ()
     version: int = 1
     exposure: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)

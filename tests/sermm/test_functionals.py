@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,3 +159,44 @@ def test_a_missing_package_is_told_before_anything_is_read(
     with pytest.raises(ModelError, match=r"install it with `pip install sermm\[opensmile\]`"):
         make_ready(config)
     assert not (place.folder / "none").exists()
+
+
+def test_features_of_the_users_own(place: Workplace, tmp_path: Path) -> None:
+    config = load_config(*_split(place.settings("linear")))
+    utterances = make_ready(config).utterances
+    draw = np.random.default_rng(0)
+    arrays = {u.id: draw.normal(size=(5, 3)).astype(np.float32) for u in utterances[1:]}
+    arrays[utterances[1].id][0, 0] = np.nan
+    np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
+    own = (
+        "model.speech.upstream=ready",
+        "model.speech.features=own",
+        f"data.features={tmp_path / 'mine.npz'}",
+        "data.features_stride_s=0.1",
+        "name=mine",
+    )
+    folder = place.fit("linear", *own)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["excluded"] == {
+        "count": 1,
+        "reasons": {f"no {metrics['protocol'].partition('-')[0]} own in the release": 1},
+    }
+    assert metrics["num_train"] + metrics["num_val"] + metrics["num_test"] == 79
+    data, _ = build(place, *own)
+    assert data.facts.frame_dim == 3
+    assert not data.facts.one_frame
+    read = {s.utterance_id: s.frames for s in (data.module.train[i] for i in range(40))}
+    for name, frames in read.items():
+        np.testing.assert_array_equal(frames, np.nan_to_num(arrays[name], nan=0.0))
+    # another file under another name: neither gets what the other has
+    np.savez(tmp_path / "other.npz", **{k: v[:1] + 1 for k, v in arrays.items()})  # type: ignore[arg-type]
+    other, _ = build(place, *own[:2], f"data.features={tmp_path / 'other.npz'}")
+    again, _ = build(place, *own)
+    assert other.facts.one_frame
+    assert not again.facts.one_frame
+    with pytest.raises(ConfigError, match=r"data.features: expected features of your own"):
+        load_config("linear_demo", own[:2])
+
+
+def _split(settings: list[str]) -> tuple[str, list[str]]:
+    return settings[0], settings[1:]
