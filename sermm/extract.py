@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from data_modules.audio import Array, content_hash, load_audio
@@ -198,6 +199,13 @@ def _compute(upstream: SpeechUpstream, clip: Clip) -> Array | DataError:
     with torch.inference_mode():
         features = upstream(torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)]))
     frames: Array = features.frames[0].cpu().numpy()
+    if bad := int(frames.size - np.isfinite(frames).sum()):
+        return MediaError(
+            clip.utterance_id,
+            expected=f"finite {upstream.name} features",
+            got=f"{bad} of {frames.size} values that are not",
+            fix="look into the clip, or leave it out",
+        )
     return frames
 
 

@@ -154,6 +154,23 @@ def test_audio_that_changed_since_it_was_prepared_is_refused(tmp_path: Path) -> 
     assert len(store) == 0
 
 
+def test_features_that_are_not_finite_are_told_by_utterance(tmp_path: Path) -> None:
+    upstream = build_speech_upstream("logmel", num_bands=20)
+    store = open_store(upstream, tmp_path)
+    whole = upstream.clip_frames
+
+    def holes(waveform: torch.Tensor) -> torch.Tensor:
+        frames: torch.Tensor = whole(waveform)
+        if torch.equal(waveform, torch.from_numpy(waveform_of(1))):
+            frames[0, :2] = torch.tensor([torch.nan, torch.inf])
+        return frames
+
+    upstream.clip_frames = holes
+    with pytest.raises(MediaError, match=r"u1: expected finite logmel features, got 2 of \d+ val"):
+        extract(upstream, CLIPS, store)
+    assert missing_clips(CLIPS, FeatureStore.open(store.folder)) == [CLIPS[1]]
+
+
 def test_an_interruption_keeps_what_was_done(tmp_path: Path) -> None:
     upstream = build_speech_upstream("logmel")
     store = open_store(upstream, tmp_path)
