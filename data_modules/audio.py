@@ -7,6 +7,7 @@ filled up. The sound of video files is decoded in ``containers.py``.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,9 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 CONTAINERS = frozenset((".mp4", ".mkv", ".avi", ".webm", ".m4a", ".mov"))
 """Suffixes of files whose sound FFmpeg decodes, all others go to libsndfile."""
 
+_LARGEST = float(1 << 32)
+# 22,254 Hz of old computers takes 89 million; 16,001 Hz, which only damage writes, 256 million
+_LARGEST_FILTER = 100_000_000
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # writers that stream (pipes) cannot know the length and leave one of these in its place
 _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
@@ -134,6 +138,13 @@ def read_channels(
         samples, _ = soundfile.read(
             str(path), start=start, frames=stop - start, dtype="float32", always_2d=True
         )
+    except MemoryError:
+        raise TruncatedMediaError(
+            path,
+            expected="as many samples as memory holds",
+            got=f"{stop - start} in each of {info.channels} channels, as its header says",
+            fix="copy the file again from the release, or cut it into parts",
+        ) from None
     except RuntimeError as error:
         # the header was read, so the rest of the file is what is missing or damaged
         raise TruncatedMediaError(
@@ -149,7 +160,7 @@ def read_channels(
             got=str(len(samples)),
             fix="copy the file again from the release",
         )
-    _expect_finite(path, samples)
+    _expect_usable(path, samples, info.sample_rate)
     return samples, info.sample_rate
 
 
@@ -170,7 +181,7 @@ def _read_container(path: Path, start_s: float | None, end_s: float | None) -> t
     _expect_part(path, start, stop, sample_rate)
     if stop > there:
         _ends_before(path, stop / sample_rate, there / sample_rate)
-    _expect_finite(path, samples)
+    _expect_usable(path, samples, sample_rate)
     return samples, sample_rate
 
 
@@ -271,13 +282,24 @@ def _expect_part(path: Path, start: int, stop: int, sample_rate: int) -> None:
         )
 
 
-def _expect_finite(path: Path, samples: Array) -> None:
-    if not np.isfinite(samples).all():
+def _expect_usable(path: Path, samples: Array, sample_rate: int) -> None:
+    """Check that samples are sound, and that they can be brought to 16 kHz."""
+    # not finite, or larger than any sound that was ever recorded in whole numbers
+    bad = ~(np.abs(samples) <= _LARGEST)
+    if bad.any():
         raise UnreadableMediaError(
             path,
             expected="finite samples",
-            got=f"{int((~np.isfinite(samples)).sum())} that are infinite or not a number",
+            got=f"{int(bad.sum())} that are infinite, not a number or beyond {_LARGEST:.0e}",
             fix="convert the file again from its source",
+        )
+    common = math.gcd(sample_rate, SAMPLE_RATE)
+    if sample_rate // common * (SAMPLE_RATE // common) > _LARGEST_FILTER:
+        raise UnreadableMediaError(
+            path,
+            expected=f"a rate that a filter of {_LARGEST_FILTER:,} values brings to 16 kHz",
+            got=f"{sample_rate} Hz",
+            fix="correct its header, or convert the file to 16 kHz",
         )
 
 

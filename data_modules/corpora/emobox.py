@@ -25,7 +25,6 @@ replaces the manifest of the one before: give each its own ``data.cache``.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
@@ -46,6 +45,8 @@ _NO_CLASSES = {
     "UnKnown": "unknown emotion",
 }
 _MAPS = ("label_map.json", "label_dict.json")
+# whole numbers of JSON may be larger than a float can hold
+_ENDLESS = 1e300
 _PARTS = {"train": "train", "valid": "val"}
 # where the speaker stands in a key, without the name of the corpus before it
 _SPEAKERS = {
@@ -301,7 +302,7 @@ def _utterance(folder: _Folder, row: Row, base: Path, part: str, release: Releas
 
 
 def _seconds(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _ENDLESS:
         return float(value)
     return None
 

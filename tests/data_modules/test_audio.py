@@ -199,3 +199,22 @@ def test_real_48_khz_stereo_and_mono_agree_with_the_copy_at_16_khz(shared_data: 
         assert abs(len(ours) - len(copy)) <= 1
         length = min(len(ours), len(copy))
         assert np.corrcoef(ours[:length], copy[:length])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("sample_rate", [16_001, 2_000_000_011])
+def test_rates_that_only_damage_writes_are_refused(tmp_path: Path, sample_rate: int) -> None:
+    path = tmp_path / "a.wav"
+    data = bytearray(wav_bytes(np.ones(800, np.int16)))
+    data[24:28] = sample_rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UnreadableMediaError, match=rf"a\.wav: .* got {sample_rate} Hz; correct"):
+        load_audio(path)
+
+
+def test_samples_beyond_any_sound_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    samples = np.zeros(800, np.float32)
+    samples[7] = 3e38
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    with pytest.raises(UnreadableMediaError, match="1 that are infinite, not a number or beyond"):
+        load_audio(path)

@@ -451,7 +451,7 @@ def books_emobox(folder: Path, release: Release) -> None:
             key = row.values.get("key")
             where = count_of(release, path.relative_to(base).as_posix())
             ids = {one.id for one in (*release.utterances, *release.exclusions, *release.notes)}
-            assert key in ids or where[int(row.where.rpartition(":")[2])], (row.where, key)
+            assert str(key) in ids or where[int(row.where.rpartition(":")[2])], (row.where, key)
         assert {one.id for one in part.exclusions} <= {one.id for one in release.exclusions}
 
 
