@@ -15,9 +15,6 @@ from data_modules.corpora.release import count_notes
 from data_modules.errors import first_ids
 from data_modules.prepared import Prepared
 
-MOST_ROWS = 100
-"""Names of one kind that are listed, where there are no published figures to compare."""
-
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 

@@ -35,10 +35,12 @@ class CheckpointFiles(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Write one file."""
-        with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
-            torch.save({**checkpoint, "sermm": self.record}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with atomic_path(Path(path)) as temporary:
+            # by name: through a stream of Python's, a signal that raises would tear torch's writer
+            # down in the middle, which ends the process before anything can be cleaned up
+            torch.save({**checkpoint, "sermm": self.record}, temporary)
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
 
 
 class EpochKeeper(L.Callback):

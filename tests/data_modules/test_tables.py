@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from data_modules.check.groups import MOST_ROWS
+from data_modules.check.survey import Survey
 from data_modules.corpora import CORPORA
 from data_modules.prepare import prepare
 from data_modules.prepared import Prepared
-from data_modules.tables import MOST_ROWS, counts_table, exclusions_table
+from data_modules.tables import counts_table, exclusions_table
 from tests.data_modules import csd_tree as tree
 
 
@@ -31,11 +33,11 @@ def render(table: object) -> str:
 
 
 def test_many_speakers_take_one_row(prepared: Prepared) -> None:
-    text = render(counts_table(prepared))
-    assert f"{MOST_ROWS + 1} of them, each 1 to 2" in text
+    text = render(counts_table(Survey(prepared)))
+    assert f"{MOST_ROWS + 1} names, 1 to 2 utterances each" in text
     few = [u for u in prepared.utterances if u.speaker != prepared.utterances[0].speaker]
-    text = render(counts_table(replace(prepared, utterances=few)))
-    assert "of them" not in text
+    text = render(counts_table(Survey(replace(prepared, utterances=few))))
+    assert "names, " not in text
     assert text.count("speaker") == 1
     assert all(str(utterance.speaker) in text for utterance in few)
 

@@ -112,8 +112,8 @@ def test_a_failed_write_leaves_the_earlier_file(
     files = CheckpointFiles(RECORD)
     files.save_checkpoint({"state_dict": {}, "epoch": 1}, path)
 
-    def full(value: object, stream: Any) -> None:
-        stream.write(b"half of it")
+    def full(value: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
         raise OSError("no space left on device")
 
     monkeypatch.setattr(torch, "save", full)
