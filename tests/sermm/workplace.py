@@ -124,7 +124,8 @@ def become_a_program(handle: int) -> None:
     os.dup2(handle, 2)
     sys.stdout = sys.stderr = open(handle, "w", buffering=1, closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def call_main(arguments: Sequence[str]) -> int:

@@ -208,7 +208,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 _DRIVER = """
-import json, pickle, sys
+import json, pickle, signal, sys
+# a runner in the background hands on that Ctrl-C is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from data_modules.download import SOURCES
 from sermm.__main__ import main
 name, source, root = json.loads(sys.argv[1])
