@@ -41,7 +41,6 @@ from sermm.tracking import build_logger, close, log_results
 from sermm.train import TrainingOptions, TrainingResult, train
 from sermm.upstreams import EXTRA_UPSTREAMS, PRETRAINED_UPSTREAMS
 from sermm.upstreams.encoded import EncoderUpstream
-from sermm.upstreams.huggingface import HuggingFaceUpstream
 from sermm.upstreams.text import text_model_facts
 
 NORMALISED = "features are normalised over all clips of a speaker, test audio included"
@@ -140,7 +139,7 @@ def _started_from(config: Config) -> dict[str, Any]:
         models["text_model"] = text_model_facts(text.name, text.revision)
     if needs_audio(config) and speech.upstream in PRETRAINED_UPSTREAMS:
         upstream = speech_upstream(config)
-        assert isinstance(upstream, HuggingFaceUpstream | EncoderUpstream), "all that have weights"
+        assert isinstance(upstream, EncoderUpstream), "as all that have weights"
         models["speech_model"] = upstream.facts()
     if needs_audio(config) and speech.upstream in EXTRA_UPSTREAMS:
         models["speech_model"] = dict(speech_upstream(config).options())

@@ -1,15 +1,17 @@
 """An upstream around a frame encoder: choice of layers, long clips in pieces, freezing, hashes.
 
-What the converted models of fairseq share (``wav2vec.py``, ``vq_wav2vec.py``, ``speech_bert.py``).
+What all upstreams with weights share: those of transformers (``huggingface.py``) and the converted
+models of fairseq (``wav2vec.py``, ``vq_wav2vec.py``, ``speech_bert.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ from sermm.upstreams.chunks import join_chunks, plan_chunks
 from sermm.upstreams.encoder import FrameEncoder
 from sermm.upstreams.interface import SAMPLE_RATE, LayerFeatures, SpeechFeatures, SpeechUpstream
 from sermm.upstreams.layers import choose_layers
-from sermm.upstreams.pretrained import state_digest
+from sermm.upstreams.pretrained import commit_of, file_digest, state_digest
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,20 @@ class Source:
         name: File, folder or hub id as the user wrote it.
         revision: As the user wrote it.
         commit: Of the hub, also if no revision was asked for; None for a file or folder.
-        sha256: Over the files of weights.
+        sha256: Over the files of configuration and weights.
     """
 
     name: str
     revision: str | None
     commit: str | None
     sha256: str
+
+    @classmethod
+    def of_files(
+        cls, name: str, revision: str | None, folder: Path, files: Sequence[str]
+    ) -> Source:
+        """The source of weights that were read from files of a folder, those of them that exist."""
+        return cls(name, revision, commit_of(folder), file_digest(folder, files))
 
 
 class EncoderUpstream(SpeechUpstream):
@@ -48,7 +57,7 @@ class EncoderUpstream(SpeechUpstream):
 
     Args:
         encoder: With its weights, or without, for a state dict.
-        settings: All that says what the encoder is beside its weights, as JSON can hold it.
+        identity: All that says what the encoder is beside its weights, for :meth:`options`.
         layers: ``last``, ``mean``, ``all`` or numbers, see ``upstreams/layers.py``.
         chunk_s: Clips longer than this are computed in overlapping pieces; 0: never, or at the
             longest input that the encoder can take.
@@ -62,7 +71,7 @@ class EncoderUpstream(SpeechUpstream):
     def __init__(
         self,
         encoder: FrameEncoder,
-        settings: Mapping[str, Any],
+        identity: Mapping[str, Any],
         *,
         layers: str,
         chunk_s: float,
@@ -84,8 +93,7 @@ class EncoderUpstream(SpeechUpstream):
         if self.chunk_frames is not None:
             self.max_samples = _longest(encoder, self.chunk_frames)
         self.frozen = False
-        text = json.dumps(settings, sort_keys=True)
-        self._settings_sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self._identity = dict(identity)
         self._digest: tuple[tuple[int, ...], str] | None = None
         self.eval()
 
@@ -144,14 +152,17 @@ class EncoderUpstream(SpeechUpstream):
         self.eval()
 
     def freeze_feature_encoder(self) -> None:
-        """The convolutions over the waveform stay as they are and cost no backward pass."""
+        """The convolutions over the waveform stay as they are and cost no backward pass.
+
+        wav2vec2-BERT has none; its call changes nothing.
+        """
         self.encoder.freeze_front()
 
     def checkpoint_gradients(self) -> None:
         """In training, compute activations again in the backward pass instead of keeping them."""
         self.encoder.checkpointed = True
 
-    def train(self, mode: bool = True) -> EncoderUpstream:
+    def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but a frozen upstream stays in evaluation."""
         super().train(mode and not self.frozen)
         return self
@@ -159,7 +170,7 @@ class EncoderUpstream(SpeechUpstream):
     def options(self) -> Mapping[str, Any]:
         """Every value that shapes the frames; the hash is that of the weights as they are now."""
         told: dict[str, Any] = {
-            "settings_sha256": self._settings_sha256,
+            **self._identity,
             "weights_sha256": self.weights_sha256(),
             "layers": list(self.choice.indices),
             "averaged": self.choice.averaged,
@@ -172,6 +183,8 @@ class EncoderUpstream(SpeechUpstream):
     def weights_sha256(self) -> str:
         """Over the state dict as it is now, computed again when a weight was written to."""
         tensors = self.encoder.state_dict(keep_vars=True).values()
+        if any(tensor.is_inference() for tensor in tensors):
+            return state_digest(self.encoder)  # torch does not count writes to these
         written = tuple(
             number for tensor in tensors for number in (tensor.data_ptr(), tensor._version)
         )
@@ -188,6 +201,11 @@ class EncoderUpstream(SpeechUpstream):
         if self.source is None:
             raise ValueError("an upstream that was built from a checkpoint's record")
         return {**asdict(self.source), "weights_sha256": self.weights_sha256()}
+
+
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of settings that JSON can hold, whatever their order."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _longest(encoder: FrameEncoder, num_frames: int) -> int:

@@ -29,9 +29,9 @@ from sermm.upstreams.code_bert import (
     rename_bert,
 )
 from sermm.upstreams.converted import PUBLISHED, fill, find_file, read_converted
-from sermm.upstreams.encoded import EncoderUpstream, Source
+from sermm.upstreams.encoded import EncoderUpstream, Source, digest_of
 from sermm.upstreams.encoder import FrameEncoder, attention_mask, frame_mask
-from sermm.upstreams.pretrained import commit_of, file_digest
+from sermm.upstreams.pretrained import commit_of
 from sermm.upstreams.vq_wav2vec import FILE as QUANTIZER_FILE
 from sermm.upstreams.vq_wav2vec import VqSettings, VqWav2VecEncoder, read_vq_encoder
 
@@ -177,9 +177,10 @@ class SpeechBertUpstream(EncoderUpstream):
             bert_settings,
             keep_ends=keep_ends,
         )
+        settings = {"quantizer": asdict(quantizer_settings), "bert": asdict(bert_settings)}
         super().__init__(
             encoder,
-            {"quantizer": asdict(quantizer_settings), "bert": asdict(bert_settings)},
+            {"settings_sha256": digest_of(settings)},
             layers=layers,
             chunk_s=chunk_s,
             chunk_overlap_s=chunk_overlap_s,
@@ -240,7 +241,6 @@ def load_speech_bert(
     encoder = SpeechBertEncoder(
         quantizer, bert, settings, keep_ends=keep_ends, where=checkpoint.where
     )
-    digest = file_digest(path.parent, [path.name, beside.name])
     return SpeechBertUpstream(
         quantizer_settings,
         settings,
@@ -248,5 +248,5 @@ def load_speech_bert(
         chunk_s=chunk_s,
         chunk_overlap_s=chunk_overlap_s,
         encoder=encoder,
-        source=Source(name, revision, commit_of(path.parent), digest),
+        source=Source.of_files(name, revision, path.parent, [path.name, beside.name]),
     )

@@ -29,7 +29,6 @@ from sermm.upstreams.converted import (
     setting,
 )
 from sermm.upstreams.encoded import Source
-from sermm.upstreams.pretrained import commit_of, file_digest
 from sermm.upstreams.wav2vec import (
     ConvSettings,
     Wav2VecEncoder,
@@ -220,9 +219,7 @@ def load_vq_wav2vec(
         chunk_s=chunk_s,
         chunk_overlap_s=chunk_overlap_s,
         encoder=encoder,
-        source=Source(
-            name, revision, commit_of(path.parent), file_digest(path.parent, [path.name])
-        ),
+        source=Source.of_files(name, revision, path.parent, [path.name]),
     )
 
 

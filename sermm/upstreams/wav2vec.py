@@ -28,10 +28,9 @@ from sermm.upstreams.converted import (
     refused,
     setting,
 )
-from sermm.upstreams.encoded import EncoderUpstream, Source
+from sermm.upstreams.encoded import EncoderUpstream, Source, digest_of
 from sermm.upstreams.encoder import FrameEncoder
 from sermm.upstreams.groupnorm import masked_group_norm
-from sermm.upstreams.pretrained import commit_of, file_digest
 
 FILE = "wav2vec_large.pt"
 """Name of the published checkpoint."""
@@ -312,7 +311,7 @@ class Wav2VecUpstream(EncoderUpstream):
         encoder = encoder or self.build_encoder(settings)
         super().__init__(
             encoder,
-            asdict(settings),
+            {"settings_sha256": digest_of(asdict(settings))},
             layers=layers,
             chunk_s=chunk_s,
             chunk_overlap_s=chunk_overlap_s,
@@ -369,9 +368,7 @@ def load_wav2vec(
         chunk_s=chunk_s,
         chunk_overlap_s=chunk_overlap_s,
         encoder=encoder,
-        source=Source(
-            name, revision, commit_of(path.parent), file_digest(path.parent, [path.name])
-        ),
+        source=Source.of_files(name, revision, path.parent, [path.name]),
     )
 
 
