@@ -186,6 +186,17 @@ def write_state(path: Path) -> None:
     torch.save({"args": argparse.Namespace(), "model": {}}, path)
 
 
+def test_weights_that_were_loaded_under_inference_mode_have_the_same_hash(folder: Path) -> None:
+    """Torch does not count writes to such tensors, so nothing may be remembered of them."""
+    usual = load_wav2vec(name=str(folder))
+    with torch.inference_mode():
+        other = load_wav2vec(name=str(folder))
+        assert next(other.encoder.parameters()).is_inference()
+        assert other.fingerprint() == usual.fingerprint()
+        next(other.encoder.parameters()).add_(1.0)
+        assert other.fingerprint() != usual.fingerprint()
+
+
 @pytest.mark.parametrize(
     ("write", "said"),
     [
