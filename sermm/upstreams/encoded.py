@@ -45,7 +45,7 @@ class Source:
     def of_files(
         cls, name: str, revision: str | None, folder: Path, files: Sequence[str]
     ) -> Source:
-        """The source of weights that were read from files of a folder, those of them that exist."""
+        """The source of weights that were read from files of a folder; patterns name them."""
         return cls(name, revision, commit_of(folder), file_digest(folder, files))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from glob import escape
 from typing import Any
 
 import torch
@@ -248,5 +249,7 @@ def load_speech_bert(
         chunk_s=chunk_s,
         chunk_overlap_s=chunk_overlap_s,
         encoder=encoder,
-        source=Source.of_files(name, revision, path.parent, [path.name, beside.name]),
+        source=Source.of_files(
+            name, revision, path.parent, [escape(path.name), escape(beside.name)]
+        ),
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 
 import torch
@@ -219,7 +220,7 @@ def load_vq_wav2vec(
         chunk_s=chunk_s,
         chunk_overlap_s=chunk_overlap_s,
         encoder=encoder,
-        source=Source.of_files(name, revision, path.parent, [path.name]),
+        source=Source.of_files(name, revision, path.parent, [escape(path.name)]),
     )
 
 

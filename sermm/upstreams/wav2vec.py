@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from glob import escape
 
 import torch
 from torch import Tensor, nn
@@ -368,7 +369,7 @@ def load_wav2vec(
         chunk_s=chunk_s,
         chunk_overlap_s=chunk_overlap_s,
         encoder=encoder,
-        source=Source.of_files(name, revision, path.parent, [path.name]),
+        source=Source.of_files(name, revision, path.parent, [escape(path.name)]),
     )
 
 

@@ -95,6 +95,15 @@ def test_from_a_folder_a_file_and_the_hub(
 
 
 @pytest.mark.parametrize("name", LOADERS)
+def test_a_file_name_is_no_pattern(name: str, folder: Path) -> None:
+    plain: Any = LOADERS[name](name=str(folder / FILES[name]))
+    odd = folder / FILES[name].replace(".pt", "[best].pt")
+    (folder / FILES[name]).rename(odd)
+    renamed: Any = LOADERS[name](name=str(odd))
+    assert renamed.facts()["sha256"] == plain.facts()["sha256"]
+
+
+@pytest.mark.parametrize("name", LOADERS)
 def test_half_precision_is_read_as_single(folder: Path, name: str) -> None:
     def halve(found: dict[str, Any]) -> None:
         found["model_weight"] = {k: v.half() for k, v in found["model_weight"].items()}
