@@ -126,6 +126,8 @@ def build_optimizer_options(config: Config) -> OptimizerOptions:
         weight_decay=optim.weight_decay,
         warmup_share=optim.warmup_share,
         solver=optim.solver,  # type: ignore[arg-type]
+        schedule=optim.schedule,  # type: ignore[arg-type]
+        schedule_power=optim.schedule_power,
     )
 
 

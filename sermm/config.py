@@ -149,15 +149,20 @@ class ModelConfig:
 
 @dataclass
 class OptimConfig:
-    """AdamW with linear warm-up and cosine decay; selection on the validation part."""
+    """How weights are updated and how long; selection on the validation part."""
 
-    # adamw; lbfgs, for the task linear: the whole training part as one batch, solved to the minimum
-    # in one epoch, with optim.weight_decay / 2 times the squared weights added to the loss
+    # adamw; adam, whose weight decay is a penalty on the loss; lbfgs, for the task linear: the
+    # whole training part as one batch, solved to the minimum in one epoch, with
+    # optim.weight_decay / 2 times the squared weights added to the loss, and no rates or schedule
     solver: str = "adamw"
     lr: float = 1e-3  # highest learning rate, reached after warm-up
     text_lr: float | None = None  # for a pretrained text encoder; None is lr
-    weight_decay: float = 0.01  # decoupled; matrices only
-    warmup_share: float = 0.1  # of all steps
+    weight_decay: float = 0.01  # decoupled with adamw; matrices only
+    warmup_share: float = 0.1  # of all steps; 0: the full rate from the first step on
+    # how the rate goes on from there: cosine, linear or polynomial to zero after the last step, or
+    # constant
+    schedule: str = "cosine"
+    schedule_power: float = 2.0  # polynomial: 1 is linear
     epochs: int = 30  # at most
     # score that chooses the epoch; none: ua of classes, mae of ratings, macro_f1 of several labels
     select: str = ""

@@ -45,7 +45,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.speech.feature_level": ("functionals", "lld"),
     "model.speech.normalise": ("train", "speaker"),
     "model.speech.center": ("none", "level", "utterance"),
-    "optim.solver": ("adamw", "lbfgs"),
+    "optim.solver": ("adamw", "adam", "lbfgs"),
+    "optim.schedule": ("cosine", "constant", "linear", "polynomial"),
     "optim.rating_loss": ("l1", "mse"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": (
@@ -104,6 +105,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("optim.epochs", 1, 1e6),
     ("optim.patience", 0, 1e6),
     ("optim.warmup_share", 0, 1),
+    ("optim.schedule_power", 0, 100),
     ("optim.label_smoothing", 0, 0.999),
     ("optim.gradient_clip", 0, 1e9),
     ("trainer.devices", 1, 1e6),

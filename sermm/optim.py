@@ -1,4 +1,4 @@
-"""AdamW and its schedule, and L-BFGS for what is convex: how parameters are updated."""
+"""AdamW, Adam and their schedules, and L-BFGS for what is convex: how parameters are updated."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from data_modules.errors import RunFailedError
 
+Schedule = Literal["cosine", "constant", "linear", "polynomial"]
+
 _MAX_ITERATIONS = 2_000
 
 
@@ -22,16 +24,20 @@ class OptimizerOptions:
     Attributes:
         lr: Learning rate.
         pretrained_lr: Learning rate of parameters that came with pretrained weights.
-        weight_decay: Matrices only. Decoupled with AdamW, a penalty on the loss with L-BFGS.
+        weight_decay: Matrices only. Decoupled with AdamW, a penalty on the loss with the others.
         warmup_share: Share of all updates over which the rates grow.
-        solver: AdamW, or L-BFGS, which has neither rates nor warm-up.
+        solver: AdamW, Adam, or L-BFGS, which has neither rates nor schedule.
+        schedule: How the rates go on after warm-up, see :func:`rate_factor`.
+        schedule_power: Of the polynomial.
     """
 
     lr: float
     pretrained_lr: float
     weight_decay: float
     warmup_share: float
-    solver: Literal["adamw", "lbfgs"] = "adamw"
+    solver: Literal["adamw", "adam", "lbfgs"] = "adamw"
+    schedule: Schedule = "cosine"
+    schedule_power: float = 2.0
 
 
 def parameter_groups(
@@ -57,29 +63,45 @@ def parameter_groups(
     ]
 
 
+def rate_factor(step: int, *, num_steps: int, options: OptimizerOptions) -> float:
+    """What the learning rates are multiplied with at update ``step``, from 0.
+
+    Of W warm-up updates, update k has (k + 1) / W of the full rate. Then r, what is left of the
+    remaining updates, falls from one to zero, and the factor is (1 - cos(pi r)) / 2 (``cosine``),
+    r (``linear``), r to the power ``schedule_power`` (``polynomial``), or stays one (``constant``).
+    """
+    warmup = max(1, round(options.warmup_share * num_steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    done = min(1.0, (step - warmup) / max(1, num_steps - warmup))
+    if options.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * done))
+    if options.schedule == "linear":
+        return 1 - done
+    if options.schedule == "polynomial":
+        return float((1 - done) ** options.schedule_power)
+    return 1.0
+
+
 def build_optimizer(
     module: nn.Module, pretrained: nn.Module | None, options: OptimizerOptions, num_steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW with linear warm-up and a cosine to zero.
+    """AdamW or Adam, with warm-up and a schedule.
 
     Args:
         module: The whole model.
         pretrained: The part of it with a learning rate of its own, if any.
         options: Rates and schedule.
-        num_steps: Updates of the whole run. Of W warm-up updates, update k from 0 has (k + 1) / W
-            of the full rate; the rest follow half a cosine that reaches zero after the last.
+        num_steps: Updates of the whole run.
 
     Returns:
         The optimiser, and its schedule to be stepped after each update.
     """
-    optimizer = torch.optim.AdamW(parameter_groups(module, pretrained, options))
-    warmup = max(1, round(options.warmup_share * num_steps))
+    build = torch.optim.Adam if options.solver == "adam" else torch.optim.AdamW
+    optimizer = build(parameter_groups(module, pretrained, options))
 
     def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        done = (step - warmup) / max(1, num_steps - warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return rate_factor(step, num_steps=num_steps, options=options)
 
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 

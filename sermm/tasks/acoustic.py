@@ -39,7 +39,7 @@ class LinearTask(EmotionTask):
         self.linear = nn.Linear(pooling.output_size, len(objective.names))
         nn.init.zeros_(self.linear.weight)
         # L-BFGS evaluates a batch many times; the loss that is told is that of what it found
-        self.automatic_optimization = optimizer.solver == "adamw"
+        self.automatic_optimization = optimizer.solver != "lbfgs"
 
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""
@@ -63,7 +63,7 @@ class LinearTask(EmotionTask):
         return super().training_step(batch, batch_idx)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with its schedule, or L-BFGS."""
+        """AdamW or Adam with their schedule, or L-BFGS."""
         if self.automatic_optimization:
             return super().configure_optimizers()
         return build_solver(self)

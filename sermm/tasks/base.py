@@ -150,7 +150,7 @@ class EmotionTask(L.LightningModule):
         )
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a schedule over all updates of the run."""
+        """AdamW or Adam with a schedule over all updates of the run."""
         num_steps = int(self.trainer.estimated_stepping_batches)
         optimizer, schedule = build_optimizer(
             self, self.pretrained(), self.optimizer_options, num_steps

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -10,10 +10,12 @@ from torch import nn
 from data_modules.errors import RunFailedError
 from sermm.optim import (
     OptimizerOptions,
+    Schedule,
     build_optimizer,
     build_solver,
     minimise,
     parameter_groups,
+    rate_factor,
 )
 
 OPTIONS = OptimizerOptions(lr=0.1, pretrained_lr=0.01, weight_decay=0.5, warmup_share=0.1)
@@ -113,6 +115,46 @@ def test_short_runs(num_steps: int, warmup_share: float, first: float, last: flo
     assert used[0] == pytest.approx(first)
     assert used[-1] == pytest.approx(last)
     assert all(0 < rate <= 0.1 for rate in used)
+
+
+def factors(schedule: Schedule, num_steps: int, warmup_share: float) -> list[float]:
+    options = OptimizerOptions(
+        lr=0.1,
+        pretrained_lr=0.1,
+        weight_decay=0.0,
+        warmup_share=warmup_share,
+        schedule=schedule,
+        schedule_power=2.0,
+    )
+    return [
+        rate_factor(step, num_steps=num_steps, options=options) for step in range(num_steps + 1)
+    ]
+
+
+def test_schedules_by_hand() -> None:
+    warm = [0.25, 0.5, 0.75, 1.0]
+    assert factors("constant", 8, 0.5) == pytest.approx([*warm, 1, 1, 1, 1, 1])
+    assert factors("linear", 8, 0.5) == pytest.approx([*warm, 1, 0.75, 0.5, 0.25, 0])
+    assert factors("polynomial", 8, 0.5) == pytest.approx([*warm, 1, 0.5625, 0.25, 0.0625, 0])
+    assert factors("constant", 5, 0.0) == [1.0] * 6
+
+
+def test_adam_penalises_the_loss_and_adamw_the_weight() -> None:
+    """One Adam step from nothing is the rate, whatever the gradient's size; AdamW's has no part."""
+    moved = {}
+    solvers: tuple[Literal["adam", "adamw"], ...] = ("adam", "adamw")
+    for solver in solvers:
+        layer = nn.Linear(1, 1)
+        nn.init.constant_(layer.weight, 2.0)
+        options = OptimizerOptions(
+            lr=0.1, pretrained_lr=0.1, weight_decay=0.5, warmup_share=0.0, solver=solver
+        )
+        optimizer, _ = build_optimizer(layer, None, options, 10)
+        for parameter in layer.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        moved[solver] = layer.weight.item()
+    assert moved == pytest.approx({"adam": 1.9, "adamw": 2 * (1 - 0.1 * 0.5)})
 
 
 def test_decay_shrinks_matrices_alone() -> None:
