@@ -31,7 +31,8 @@ from data_modules.selection import Selection, draw_subset
 from data_modules.speakers import SpeakerStatistics
 from data_modules.text import Tokenizer
 from data_modules.words import transcript_words
-from sermm.build_model import DataFacts, FrameStatistics, text_config_for
+from sermm.build_facts import DataFacts, FrameStatistics
+from sermm.build_text import text_config_for
 from sermm.config import READY, Config, mel_bands, needs_speech, needs_text, needs_word_times
 from sermm.extract import open_store
 from sermm.extract_stage import speech_upstream

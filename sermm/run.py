@@ -17,8 +17,9 @@ from data_modules.atomic import write_json, write_text
 from data_modules.errors import RunFailedError, first_ids
 from data_modules.prepare import Prepared
 from data_modules.selection import Selection
+from sermm.build_checkpoint import checkpoint_record
 from sermm.build_data import RunData, build_data
-from sermm.build_model import build_task, checkpoint_record
+from sermm.build_model import build_task
 from sermm.config import (
     Config,
     fingerprint,

@@ -9,15 +9,10 @@ import torch
 
 from data_modules.errors import ModelError
 from data_modules.text import Tokenizer
+from sermm.build_checkpoint import CHECKPOINT_VERSION, checkpoint_record, load_task
 from sermm.build_data import build_data
-from sermm.build_model import (
-    CHECKPOINT_VERSION,
-    DataFacts,
-    build_objective,
-    build_optimizer_options,
-    checkpoint_record,
-    load_task,
-)
+from sermm.build_facts import DataFacts
+from sermm.build_objective import build_objective, build_optimizer_options
 from sermm.checkpoints import read_checkpoint
 from sermm.compose import load_config
 from sermm.config import Config, to_dict
@@ -43,7 +38,7 @@ def test_a_checkpoint_is_enough_to_predict(
 
     for where in ("load", "train"):
         monkeypatch.setattr(Tokenizer, where, no_model)
-    monkeypatch.setattr("sermm.build_model.load_text_model", no_model)
+    monkeypatch.setattr("sermm.build_text.load_text_model", no_model)
     monkeypatch.chdir(folder.parent)  # from where no relative path leads to the corpus
     model, loaded, facts = load_task(folder / "checkpoints" / "best.ckpt")
     assert not model.training

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from sermm.build_checkpoint import load_task
 from sermm.build_data import RunData, build_data
-from sermm.build_model import load_task
 from sermm.compose import load_config
 from sermm.example import write_example
 from sermm.predictions import Predictions, read_predictions

@@ -13,8 +13,9 @@ from sklearn.linear_model import LogisticRegression
 
 from data_modules.batch import collate
 from data_modules.errors import ConfigError, ModelError
+from sermm.build_checkpoint import load_task
 from sermm.build_data import RunData, build_data
-from sermm.build_model import build_task, load_task
+from sermm.build_model import build_task
 from sermm.compose import load_config
 from sermm.config import Config
 from sermm.run import NORMALISED

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data_modules.ready import load_ready
-from sermm.build_model import load_task
+from sermm.build_checkpoint import load_task
 from sermm.compose import load_config
 from sermm.stages import load_ready as load_prepared_of
 from sermm.stages import make_ready, make_selection

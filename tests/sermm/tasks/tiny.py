@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from data_modules.batch import Batch, Sample, collate
-from sermm.build_model import DataFacts, FrameStatistics, build_task
+from sermm.build_facts import DataFacts, FrameStatistics
+from sermm.build_model import build_task
 from sermm.config import (
     Config,
     DataConfig,

@@ -16,7 +16,7 @@ from torch import Tensor
 from data_modules.errors import ModelError
 from data_modules.text import Tokenizer
 from data_modules.vocabulary import train_word_pieces
-from sermm.build_model import load_task
+from sermm.build_checkpoint import load_task
 from sermm.upstreams.text import (
     build_text_model,
     load_text_model,
