@@ -11,13 +11,17 @@ import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from typing import Literal
 
 from data_modules.errors import ConfigError, LabelError
 from data_modules.labels import LabelScheme, LeftOut, Target
 from data_modules.manifest import Exclusion, Utterance
 from data_modules.protocols import Fold, Protocol, make_folds
+
+Draw = Literal["natural", "balanced"]
+"""With the shares that classes have in the training part, or as many of each."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,24 @@ class Selection:
             got=str(number),
             fix="choose one of these",
         )
+
+    def fold_of_size(self, number: int, size: int | None, seed: int, draw: Draw) -> Fold:
+        """A fold whose training part is cut down to a size (None: all of it).
+
+        Raises:
+            ConfigError: The protocol has no such fold, or the fold no such training part.
+        """
+        fold = self.fold(number)
+        if size is None:
+            return fold
+        try:
+            train = draw_subset(fold.train, self.strata(), size, seed, draw)
+        except ConfigError as error:
+            where = f"size={size} in fold {number} of {self.protocol.name}"
+            raise ConfigError(
+                where, expected=error.expected, got=error.got, fix=error.fix
+            ) from None
+        return replace(fold, train=tuple(train))
 
     def class_counts(self, ids: Sequence[str]) -> dict[str, int]:
         """Utterances of each class or with each label, every one named; nothing for ratings."""
@@ -126,23 +148,27 @@ def _absent(scheme: LabelScheme, targets: Iterable[Target]) -> list[str]:
     return [] if any(True for _ in targets) else list(scheme.names)
 
 
-def draw_subset(ids: Sequence[str], strata: Mapping[str, str], size: int, seed: int) -> list[str]:
+def draw_subset(
+    ids: Sequence[str], strata: Mapping[str, str], size: int, seed: int, draw: Draw = "natural"
+) -> list[str]:
     """A nested, stratified draw: a smaller size with the same seed is a subset of a larger one.
 
-    Each stratum (class) is shuffled, then one utterance after the other is drawn so that every draw
-    has the shares of the whole to within less than one utterance a stratum.
+    Each stratum (class) is shuffled, then one utterance after the other is drawn: in natural draws
+    so that each has the shares of the whole to within less than one utterance a stratum, in
+    balanced ones from all strata in turn, so that they differ by at most one.
 
     Args:
         ids: The training part, each id once.
-        strata: Of each id (:meth:`Selection.strata`).
+        strata: Of each id (:meth:`Selection.strata`), of other parts too.
         size: How many.
         seed: Of the shuffle.
+        draw: Shares of the whole, or the same of every stratum.
 
     Returns:
         ``size`` ids in the order of ``ids``.
 
     Raises:
-        ConfigError: The training part has fewer than ``size`` utterances.
+        ConfigError: The training part has fewer than ``size`` utterances, or too few of a stratum.
     """
     if not 1 <= size <= len(ids):
         raise ConfigError(
@@ -156,9 +182,33 @@ def draw_subset(ids: Sequence[str], strata: Mapping[str, str], size: int, seed: 
         by_stratum[strata[name]].append(name)
     for stratum, names in by_stratum.items():
         random.Random(f"{seed}-{stratum}").shuffle(names)
-    turns = _fair_turns({stratum: len(names) for stratum, names in by_stratum.items()})
+    if draw == "balanced":
+        turns = _equal_turns({s: len(by_stratum[s]) for s in sorted(set(strata.values()))}, size)
+    else:
+        turns = _fair_turns({stratum: len(names) for stratum, names in by_stratum.items()})
     chosen = {by_stratum[stratum].pop() for stratum in islice(turns, size)}
     return [name for name in ids if name in chosen]
+
+
+def _equal_turns(counts: Mapping[str, int], size: int) -> Iterator[str]:
+    """Strata in turn.
+
+    Raises:
+        ConfigError: One has too few.
+    """
+    each = -(-size // len(counts))
+    scarce = {stratum: count for stratum, count in counts.items() if count < each}
+    if scarce:
+        told = ", ".join(f"{stratum} {count}" for stratum, count in scarce.items())
+        most = len(counts) * min(counts.values())
+        raise ConfigError(
+            "size",
+            expected=f"at least {each} training utterances of each of {len(counts)} classes, which "
+            f"{size} balanced ones need",
+            got=told,
+            fix=f"choose at most {most}, or data.draw=natural" if most else "set data.draw=natural",
+        )
+    return cycle(counts)
 
 
 def _fair_turns(counts: Mapping[str, int]) -> Iterator[str]:

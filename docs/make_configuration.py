@@ -27,7 +27,14 @@ PAGE = Path(__file__).with_name("configuration.md")
 _ANY = 1000
 """A bound from here on only keeps nonsense out, and is not worth a reader's time."""
 
-_TYPES = {"str": "text", "int": "whole number", "float": "number", "bool": "`true` or `false`"}
+# Any is that of sizes alone
+_TYPES = {
+    "Any": "whole numbers of at least 1 or `all`",
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "`true` or `false`",
+}
 
 _HEAD = """\
 # Configuration

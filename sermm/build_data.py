@@ -27,7 +27,7 @@ from data_modules.manifest import Utterance, Word
 from data_modules.prepare import Prepared
 from data_modules.protocols import Fold
 from data_modules.ready import load_ready
-from data_modules.selection import Selection, draw_subset
+from data_modules.selection import Selection
 from data_modules.speakers import SpeakerStatistics
 from data_modules.text import Tokenizer
 from data_modules.words import transcript_words
@@ -74,10 +74,12 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         ConfigError: The fold or size does not exist.
         AlignmentError: An utterance has no word times from any source that is named.
     """
-    fold = selection.fold(config.fold)
-    if config.size is not None:
-        train = draw_subset(fold.train, selection.strata(), config.size, config.seed)
-        fold = Fold(tuple(train), fold.val, fold.test)
+    fold = selection.fold_of_size(
+        config.fold,
+        config.size,
+        config.seed,
+        config.data.draw,  # type: ignore[arg-type]
+    )
     source = _frame_source(config, prepared) if needs_speech(config) else None
     if source is not None and config.model.speech.normalise == "speaker":
         source = _by_speaker(source, selection)

@@ -185,6 +185,8 @@ def run_experiment(config: Config) -> None:
     prepared = make_ready(config)
     selection = make_selection(config, prepared)
     keys = plan_runs(config, len(selection.folds))
+    for key in keys:  # what cannot be drawn is told before anything is trained
+        selection.fold_of_size(key.fold, key.size, key.seed, config.data.draw)  # type: ignore[arg-type]
     outcome = execute(config, keys, hash_of_data(config, prepared, selection))
     if outcome.skipped:
         say(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")

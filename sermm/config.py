@@ -18,6 +18,9 @@ from omegaconf import MISSING
 READY = "ready"
 """The speech upstream that stands for features which come with the corpus."""
 
+ALL = "all"
+"""The size in ``plan.sizes`` that is the whole training part."""
+
 OWN = "own"
 """What the features in ``data.features`` are called beside those of the corpus."""
 
@@ -47,6 +50,9 @@ class DataConfig:
     aligners: list[str] = field(default_factory=lambda: ["corpus"])
     ctc_model: str = ""  # for ctc among the aligners: folder or hub id of a CTC model that spells
     ctc_revision: str | None = None  # of a hub id; a commit makes the word times repeatable
+    # how the training utterances of a size are drawn: natural, with the shares that classes have in
+    # the training part; balanced, as many of each class
+    draw: str = "natural"
     # train on the shares of the raters' votes instead of one class; scores stay on the class
     soft_labels: bool = False
     shuffle_word_times: bool = False  # control: right words, wrong places
@@ -193,7 +199,8 @@ class PlanConfig:
 
     folds: list[int] | None = None  # None: all folds of the protocol
     seeds: list[int] = field(default_factory=lambda: [0])  # each with every fold
-    sizes: list[int] = field(default_factory=list)  # training utterances; none: all there are
+    # training utterances, or all for all there are; none: all alone
+    sizes: list[Any] = field(default_factory=list)
     workers: int = 0  # runs at once; 0: as many as the cores allow
 
 

@@ -16,6 +16,7 @@ from data_modules.errors import ConfigError
 from data_modules.labels import ClassScheme
 from data_modules.protocols import find_protocol
 from sermm.config import (
+    ALL,
     OWN,
     READY,
     Config,
@@ -32,6 +33,7 @@ ENCODERS = ("huggingface", "wav2vec", "vq_wav2vec", "speech_bert")
 """Upstreams with weights."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "data.draw": ("natural", "balanced"),
     "model.task": ("linear", "acoustic", "text", "fusion", "vectors"),
     "model.alignment": ("span", "attention", "none"),
     "model.pooling": ("attention", "mean", "mean_std"),
@@ -122,7 +124,7 @@ LISTS: tuple[tuple[str, int | None, bool], ...] = (
     ("data.aligners", None, False),
     ("plan.folds", 0, False),
     ("plan.seeds", 0, False),
-    ("plan.sizes", 1, True),
+    ("plan.sizes", None, True),
     ("model.vectors", None, True),
 )
 
@@ -160,12 +162,25 @@ def validate(config: Config) -> None:
             got="nothing",
             fix="give a folder or a hub id, such as facebook/wav2vec2-base-960h (English)",
         )
+    _check_sizes(config)
     _check_solver(config)
     _check_frames(config)
     _check_encoder(config)
     _check_corpus(config)
     if needs_speech(config):
         _check_one_frame(config)
+
+
+def _check_sizes(config: Config) -> None:
+    """A size is a number of utterances, or all."""
+    for size in config.plan.sizes:
+        if size != ALL and not (type(size) is int and size >= 1):
+            raise ConfigError(
+                "plan.sizes",
+                expected=f"numbers of at least 1, or {ALL}",
+                got=str(size),
+                fix="choose another",
+            )
 
 
 def _check_solver(config: Config) -> None:
@@ -324,6 +339,13 @@ def check_labels(config: Config, corpus: Corpus) -> None:
 
         scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
         _check_choice("optim.select", config.optim.select, tuple(scoring.overall))
+    if data.draw == "balanced" and scheme.kind != "classes":
+        raise ConfigError(
+            "data.draw",
+            expected="labels of one class each, of which equal numbers can be drawn",
+            got=scheme.name,
+            fix="set data.draw=natural",
+        )
     if data.soft_labels and not (isinstance(scheme, ClassScheme) and scheme.votes):
         raise ConfigError(
             "data.soft_labels",

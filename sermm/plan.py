@@ -21,7 +21,7 @@ from typing import IO
 from rich.progress import TaskID
 
 from data_modules.atomic import write_text
-from sermm.config import Config, to_yaml
+from sermm.config import ALL, Config, to_yaml
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
 from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folder, user_command
@@ -55,7 +55,7 @@ def plan_runs(config: Config, num_folds: int) -> list[RunKey]:
         num_folds: Folds of the protocol; used where the plan names none.
     """
     folds = list(range(num_folds)) if config.plan.folds is None else config.plan.folds
-    sizes: list[int | None] = [*config.plan.sizes] or [None]
+    sizes = [None if size == ALL else int(size) for size in config.plan.sizes] or [None]
     return [
         RunKey(fold, seed, size) for size in sizes for seed in config.plan.seeds for fold in folds
     ]

@@ -184,6 +184,48 @@ def test_a_draw_of_more_than_there_is(size: int) -> None:
         draw_subset(["a", "b"], {"a": "0", "b": "0"}, size, 0)
 
 
+@given(drawing())
+def test_balanced_draws_are_nested_and_equal(case: tuple[list[str], dict[str, str], int]) -> None:
+    ids, targets, seed = case
+    whole = Counter(targets[name] for name in ids)
+    smaller: set[str] = set()
+    for size in range(1, len(whole) * min(whole.values()) + 1):
+        drawn = draw_subset(ids, targets, size, seed, "balanced")
+        assert len(drawn) == len(set(drawn)) == size
+        assert smaller < set(drawn)
+        assert drawn == [name for name in ids if name in set(drawn)]
+        counts = [Counter(targets[name] for name in drawn)[target] for target in whole]
+        assert max(counts) - min(counts) <= 1
+        smaller = set(drawn)
+
+
+def test_balanced_draws_that_cannot_be() -> None:
+    # the training part of IEMOCAP without session 4: 4 x 1,000 there are not
+    counts = {"neutral": 1450, "happy": 1333, "sad": 941, "angry": 776}
+    strata = {f"{name}{i}": name for name, count in counts.items() for i in range(count)}
+    with pytest.raises(
+        ConfigError,
+        match=r"at least 1000 training utterances of each of 4 classes, which 4000 balanced ones "
+        r"need, got angry 776, sad 941; choose at most 3104, or data.draw=natural",
+    ):
+        draw_subset(list(strata), strata, 4000, 0, "balanced")
+    assert len(draw_subset(list(strata), strata, 3104, 0, "balanced")) == 3104
+    # a class that the training part lacks altogether
+    others = [name for name in strata if strata[name] != "sad"]
+    with pytest.raises(ConfigError, match=r"got sad 0; set data\.draw=natural"):
+        draw_subset(others, strata, 4, 0, "balanced")
+
+
+def test_a_fold_cut_down_to_a_size() -> None:
+    chosen = selection()
+    assert chosen.fold_of_size(0, None, 0, "balanced") == chosen.folds[0]
+    fold = chosen.fold_of_size(0, 2, 0, "balanced")
+    assert chosen.class_counts(fold.train) == {"calm": 1, "angry": 1}
+    assert (fold.val, fold.test) == (chosen.folds[0].val, chosen.folds[0].test)
+    with pytest.raises(ConfigError, match=r"size=9 in fold 0 of sessions: expected between 1"):
+        chosen.fold_of_size(0, 9, 0, "natural")
+
+
 # --- hash of the data
 
 

@@ -351,7 +351,7 @@ def changed_everywhere(write: Write) -> Config:
             "optim.lr=1e-05",
             "optim.text_lr=2e-5",
             "plan.folds=[0, 2]",
-            "plan.sizes=[100, 500]",
+            "plan.sizes=[100, 500, all]",
             "model.text.name=some/model",
             "model.text.revision=1234567",
             "tracking.entity=null",

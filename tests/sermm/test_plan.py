@@ -37,11 +37,11 @@ CONFIG = Config(
 
 
 def test_a_plan_is_folds_times_seeds_times_sizes() -> None:
-    config = replace(CONFIG, plan=PlanConfig(folds=[2, 0], seeds=[0, 1], sizes=[10, 20]))
+    config = replace(CONFIG, plan=PlanConfig(folds=[2, 0], seeds=[0, 1], sizes=[10, "all"]))
     keys = plan.plan_runs(config, num_folds=5)
     assert len(set(keys)) == len(keys) == 8
     assert keys[:3] == [RunKey(2, 0, 10), RunKey(0, 0, 10), RunKey(2, 1, 10)]
-    assert keys[-1] == RunKey(0, 1, 20)
+    assert keys[-1] == RunKey(0, 1, None)
     assert plan.plan_runs(CONFIG, num_folds=3) == [RunKey(0, 0), RunKey(1, 0), RunKey(2, 0)]
 
 
