@@ -21,7 +21,8 @@ class Sample:
         target: int64 scalar (class index) or float32 ``(C,)`` (several labels, ratings).
         soft_target: Share of the raters' votes for each class ``(C,)``, float32.
         vectors: Ready-made utterance vectors by name, ``(D,)`` float32 each.
-        frames: Acoustic features ``(F, D)``, float32.
+        frames: Acoustic features ``(F, K * D)``, float32: K layers one after the other, mostly
+            one.
         waveform: Samples ``(N,)`` in [-1, 1], float32, 16 kHz.
         input_ids: Word pieces with special tokens ``(L,)``, int64.
         token_spans: First frame and the frame after the last for each piece ``(L, 2)``, int64.
@@ -50,7 +51,7 @@ class Batch:
         targets: ``(B,)`` int64 or ``(B, C)`` float32.
         soft_targets: ``(B, C)`` float32, rows that sum to 1.
         vectors: By name, ``(B, D)`` float32 each.
-        frames: ``(B, F, D)`` float32; ``frame_lengths`` ``(B,)`` int64.
+        frames: ``(B, F, K * D)`` float32; ``frame_lengths`` ``(B,)`` int64.
         waveform: ``(B, N)`` float32; ``waveform_lengths`` ``(B,)`` int64.
         input_ids: ``(B, L)`` int64; ``token_lengths`` ``(B,)`` int64.
         token_spans: ``(B, L, 2)`` int64, frame numbers, end exclusive.
@@ -75,7 +76,7 @@ class Batch:
         return len(self.utterance_ids)
 
     def speech(self) -> tuple[Tensor, Tensor]:
-        """Frames ``(B, F, D)`` and their lengths ``(B,)``, for a model that cannot do without.
+        """Frames ``(B, F, K * D)`` and their lengths ``(B,)``, for a model that cannot do without.
 
         Raises:
             ValueError: The batch has no frames.

@@ -9,7 +9,7 @@ killed leaves what it had confirmed. Several copies of an item are harmless: the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -141,13 +141,13 @@ class FeatureStore:
             key: Hash of the decoded audio.
 
         Returns:
-            ``(F, D)`` of the stored type; bfloat16 as its bits in uint16.
+            ``(F, K * D)`` of the stored type; bfloat16 as its bits in uint16.
 
         Raises:
             CacheError: The store does not hold the clip.
         """
         shard = self._shard_of(key)
-        entry, dim = shard.entries[key], self.description.dim
+        entry, dim = shard.entries[key], self.description.row_dim
         values = np.frombuffer(
             shard.bytes,
             dtype=self.description.storage_type,
@@ -156,9 +156,22 @@ class FeatureStore:
         )
         return values.reshape(entry.num_frames, dim)
 
-    def load(self, key: str) -> FloatArray:
-        """Frames of a clip as a new ``(F, D)`` float32 array. Raises as :meth:`read`."""
-        return widen(self.read(key), self.description.dtype)
+    def load(self, key: str, layers: Sequence[int] | None = None) -> FloatArray:
+        """Frames of a clip as a new float32 array. Raises as :meth:`read`.
+
+        Args:
+            key: Hash of the decoded audio.
+            layers: Which of the stored layers, by their places 0 to K - 1; None for all. Others
+                are not copied.
+
+        Returns:
+            ``(F, K * D)``, K the number of layers that were asked for, in their order.
+        """
+        stored, description = self.read(key), self.description
+        if layers is not None:
+            rows = stored.reshape(len(stored), description.num_layers, description.dim)
+            stored = rows[:, list(layers)].reshape(len(stored), -1)
+        return widen(stored, description.dtype)
 
     def _shard_of(self, key: str) -> Shard:
         if key not in self._where:
@@ -224,14 +237,14 @@ class StoreWriter:
 
         Args:
             key: Hash of the decoded audio.
-            frames: ``(F, D)`` floats, F at least 1.
+            frames: ``(F, K * D)`` floats, F at least 1.
 
         Raises:
             CacheError: A value is not finite in the stored type, or a shard cannot be written.
         """
         description = self.store.description
-        if frames.ndim != 2 or len(frames) < 1 or frames.shape[1] != description.dim:
-            raise ValueError(f"frames are (F >= 1, {description.dim}), got {frames.shape}")
+        if frames.ndim != 2 or len(frames) < 1 or frames.shape[1] != description.row_dim:
+            raise ValueError(f"frames are (F >= 1, {description.row_dim}), got {frames.shape}")
         if key in self._items or key in self.store:
             return
         data = encode(frames, description, key)

@@ -41,12 +41,14 @@ class FrameSource:
     """Where acoustic features come from.
 
     Attributes:
-        read: Frames ``(F, D)`` float32 of an utterance, in memory of their own.
-        dim: D.
+        read: Frames ``(F, K * D)`` float32 of an utterance, in memory of their own; layer by
+            layer, ascending, where there are several.
+        dim: D, of one layer.
         stride_s: Seconds from one frame to the next; 0 if an utterance is one frame.
         first_center_s: Seconds from the start of the utterance to the centre of frame 0, where
             nothing is cut.
         cut_s: Seconds that ``read`` cuts from the start of an utterance; None if it cuts nothing.
+        num_layers: K, layers that are kept apart.
     """
 
     read: Callable[[Utterance], Frames]
@@ -54,6 +56,7 @@ class FrameSource:
     stride_s: float
     first_center_s: float
     cut_s: Callable[[Utterance], float] | None = None
+    num_layers: int = 1
 
     @property
     def one_frame(self) -> bool:
@@ -146,7 +149,7 @@ class UtteranceDataset(Dataset[Sample]):
 
 
 def frame_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation ``(D,)`` over all frames of a dataset, in float64.
+    """Mean and standard deviation ``(K * D,)`` over all frames of a dataset, in float64.
 
     Call it on the training part only: statistics of other parts would leak.
     """
@@ -164,9 +167,9 @@ def frame_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Ten
 
 
 def pooled_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation over clips of each clip's mean and deviation, ``(2 D,)``.
+    """Mean and standard deviation over clips of each clip's mean and deviation, ``(2 K D,)``.
 
-    ``(D,)`` where an utterance is one frame, which has no deviation.
+    ``(K D,)`` where an utterance is one frame, which has no deviation.
     """
     assert dataset.frames is not None
     rows = []

@@ -34,12 +34,14 @@ class StoreDescription:
     Attributes:
         upstream: Name of the upstream.
         fingerprint: Stands for the upstream with its options, weights and version.
-        dim: D, values in a frame.
+        dim: D, values in a frame of one layer.
         dtype: How a value is stored.
         frame_stride_s: Seconds from one frame to the next.
         first_center_s: Seconds from the start of a clip to the centre of its first frame.
         transform_version: Version of the upstream's arithmetic.
-        options: What the fingerprint covers, for a reader.
+        options: What the fingerprint covers, for a reader; of encoders also which layers.
+        num_layers: K, layers that are kept apart. A stored row has K * D values, the first layer's
+            first.
     """
 
     upstream: str
@@ -50,6 +52,12 @@ class StoreDescription:
     first_center_s: float
     transform_version: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    num_layers: int = 1
+
+    @property
+    def row_dim(self) -> int:
+        """K * D, values in a stored row."""
+        return self.num_layers * self.dim
 
     @property
     def folder_name(self) -> str:
@@ -63,15 +71,15 @@ class StoreDescription:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one stored frame."""
-        return self.dim * self.storage_type.itemsize
+        """Bytes of one stored row."""
+        return self.row_dim * self.storage_type.itemsize
 
 
 def encode(frames: FloatArray, description: StoreDescription, key: str) -> bytes:
     """Bytes of frames in the stored type, little-endian, row by row.
 
     Args:
-        frames: ``(F, D)`` floats.
+        frames: ``(F, K * D)`` floats.
         description: Says the stored type.
         key: Names the clip in the error.
 
@@ -125,12 +133,14 @@ def _expect_types(description: StoreDescription) -> None:
         "first_center_s": (float, int),
         "transform_version": (int,),
         "options": (dict,),
+        "num_layers": (int,),
     }
     for name, types in kinds.items():
         if type(getattr(description, name)) not in types:
             raise TypeError(f"{name} is {getattr(description, name)!r}")
-    if not 0 < description.dim <= _LARGEST_DIM:
-        raise ValueError(f"dim is {description.dim}")
+    for name in ("dim", "num_layers"):
+        if not 0 < getattr(description, name) <= _LARGEST_DIM:
+            raise ValueError(f"{name} is {getattr(description, name)}")
 
 
 def read_description(folder: Path) -> StoreDescription:

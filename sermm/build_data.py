@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -34,8 +33,7 @@ from data_modules.words import transcript_words
 from sermm.build_facts import DataFacts, FrameStatistics
 from sermm.build_text import text_config_for
 from sermm.config import READY, Config, mel_bands, needs_speech, needs_text, needs_word_times
-from sermm.extract import open_store
-from sermm.extract_stage import speech_upstream
+from sermm.features import open_features, stored_upstream
 from sermm.upstreams.text import longest_input
 
 
@@ -134,6 +132,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
             train_means=means,
             train_stds=stds,
             frame_dim=0 if source is None else source.dim,
+            num_layers=1 if source is None else source.num_layers,
             one_frame=source is not None and source.one_frame,
             vector_dims={name: prepared.corpus.features[name].dim for name in vectors},
             tokenizer=tokenizer.to_json() if tokenizer is not None else "",
@@ -206,15 +205,15 @@ def _ready_source(config: Config, prepared: Prepared) -> FrameSource:
 def _frame_source(config: Config, prepared: Prepared) -> FrameSource:
     if config.model.speech.upstream == READY:
         return _ready_source(config, prepared)
-    upstream = speech_upstream(config)
-    store = open_store(upstream, Path(config.data.cache))
+    upstream = stored_upstream(config)
+    features = open_features(config, upstream)
     prepare = frame_preparation(config)
 
     def read(utterance: Utterance) -> Frames:
-        return prepare(store.load(prepared.media[utterance.id].content_sha256))[0]
+        return prepare(features.read(prepared.media[utterance.id].content_sha256))[0]
 
     def cut_s(utterance: Utterance) -> float:
-        frames = store.load(prepared.media[utterance.id].content_sha256)
+        frames = features.read(prepared.media[utterance.id].content_sha256)
         return prepare(frames)[1] * upstream.frame_stride_s
 
     return FrameSource(
@@ -223,6 +222,7 @@ def _frame_source(config: Config, prepared: Prepared) -> FrameSource:
         stride_s=upstream.frame_stride_s,
         first_center_s=upstream.first_center_s,
         cut_s=cut_s if prepare.trim_db else None,
+        num_layers=features.num_layers,
     )
 
 

@@ -24,7 +24,9 @@ class DataFacts:
         train_counts: Those of each class or with each label; empty for ratings.
         train_means: Mean of each rating over the training part; empty for other targets.
         train_stds: Standard deviation of each rating.
-        frame_dim: Width of the acoustic frames; 0 without speech.
+        frame_dim: D, width of the acoustic frames of one layer; 0 without speech.
+        num_layers: K, layers of an encoder that are kept apart. A batch has them side by side,
+            ``(B, F, K * D)``, which ``unflatten(-1, (K, D))`` takes apart.
         one_frame: Whether an utterance is one acoustic frame.
         vector_dims: Widths of the utterance vectors by name, in the order of their heads.
         tokenizer: The tokenizer as JSON; empty without text.
@@ -39,6 +41,7 @@ class DataFacts:
     train_means: tuple[float, ...] = ()
     train_stds: tuple[float, ...] = ()
     frame_dim: int = 0
+    num_layers: int = 1
     one_frame: bool = False
     vector_dims: Mapping[str, int] = field(default_factory=dict)
     tokenizer: str = ""

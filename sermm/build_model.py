@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from data_modules.errors import ConfigError
 from sermm.build_facts import DataFacts, FrameStatistics
 from sermm.build_objective import build_objective, build_optimizer_options
 from sermm.build_speech import build_recurrent, build_speech_encoder
@@ -72,7 +73,18 @@ def build_task(
     vector_statistics: Mapping[str, FrameStatistics] | None = None,
     text_model: nn.Module | None = None,
 ) -> EmotionTask:
-    """The task that the configuration describes; arguments as the attributes of :class:`Parts`."""
+    """The task that the configuration describes; arguments as the attributes of :class:`Parts`.
+
+    Raises:
+        ConfigError: The frames have several layers, which no task mixes yet.
+    """
+    if facts.num_layers > 1:
+        raise ConfigError(
+            "model.speech.layers",
+            expected="one layer, which this model reads",
+            got=f"{facts.num_layers} ({config.model.speech.layers})",
+            fix="choose last, mean or the number of one layer",
+        )
     parts = Parts(config, facts, statistics, vector_statistics or {}, text_model)
     return _BUILDERS[config.model.task](parts)
 

@@ -79,7 +79,9 @@ class SpeechConfig:
     # vq_wav2vec and speech_bert have published checkpoints of their own. tflite, onnx: a file
     name: str = ""
     revision: str | None = None  # of a hub id; a commit makes the run repeatable
-    layers: str = "last"  # encoders: last, mean (of all), or the number of a layer
+    # encoders: last, mean (of all), the number of a layer; all, or numbers with commas, which are
+    # kept apart
+    layers: str = "last"
     chunk_s: float = 0.0  # encoders: longer clips are computed in pieces; 0: whatever the length
     chunk_overlap_s: float = 1.0  # of two pieces
     num_bands: int = 64  # mel bands
@@ -97,6 +99,17 @@ class SpeechConfig:
     center: str = "none"
     # dB below the loudest frame under which frames at both ends are cut; 0 cuts nothing
     trim_db: float = 0.0
+
+
+@dataclass
+class ExtractConfig:
+    """Computing the features of a speech upstream and storing them in the cache."""
+
+    # which layers of an encoder are stored. used: those of model.speech.layers, as one if it is
+    # mean; all: every layer, from which any other choice is read later without computing again
+    layers: str = "used"
+    # of the stored values: float32, float16 or bfloat16, which round to 11 and 8 binary digits
+    dtype: str = "float32"
 
 
 @dataclass
@@ -225,6 +238,7 @@ class Config:
     size: int | None = None  # training utterances of this run; None: all
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)

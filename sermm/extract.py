@@ -105,6 +105,7 @@ def open_store(upstream: SpeechUpstream, cache: Path, dtype: DType = "float32") 
         first_center_s=upstream.first_center_s,
         transform_version=upstream.transform_version,
         options=dict(upstream.options()),
+        num_layers=upstream.num_layers,
     )
     return FeatureStore.create(cache, description)
 
@@ -184,7 +185,7 @@ def extract(
 
 
 def _compute(upstream: SpeechUpstream, clip: Clip) -> Array | DataError:
-    """Frames ``(F, D)`` of a clip, or why there are none."""
+    """Frames ``(F, K * D)`` of a clip, or why there are none."""
     try:
         waveform = clip.load()
     except DataError as error:
@@ -197,8 +198,11 @@ def _compute(upstream: SpeechUpstream, clip: Clip) -> Array | DataError:
             fix="run `sermm prepare` again",
         )
     with torch.inference_mode():
-        features = upstream(torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)]))
-    frames: Array = features.frames[0].cpu().numpy()
+        features = upstream.layers(
+            torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)])
+        )
+    # (K, F, D) to (F, K * D)
+    frames: Array = features.states[0].transpose(0, 1).flatten(1).cpu().numpy()
     if bad := int(frames.size - np.isfinite(frames).sum()):
         return MediaError(
             clip.utterance_id,

@@ -1,25 +1,13 @@
-"""The features of an experiment: which upstream, which store, and filling in what is missing."""
+"""The features of an experiment: filling in what its store lacks, and saying so."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from data_modules.manifest import Utterance
 from data_modules.prepare import Prepared
 from sermm.config import Config
 from sermm.extract import ExtractionReport, clips_of, estimate_bytes, extract, missing_clips
-from sermm.extract import open_store as open_store_of
+from sermm.features import open_features, stored_upstream
 from sermm.terminal import progress_bar, say
-from sermm.upstreams import SpeechUpstream, build_speech_upstream, options_of
-
-
-def speech_upstream(config: Config) -> SpeechUpstream:
-    """The speech upstream of a configuration, given the options that it knows."""
-    speech = config.model.speech
-    # an encoder without a name loads the checkpoint that was published for it
-    stated = {key: value for key, value in vars(speech).items() if key != "name" or value}
-    options = {name: stated[name] for name in options_of(speech.upstream) if name in stated}
-    return build_speech_upstream(speech.upstream, **options)
 
 
 def extract_missing(config: Config, prepared: Prepared) -> ExtractionReport | None:
@@ -29,8 +17,8 @@ def extract_missing(config: Config, prepared: Prepared) -> ExtractionReport | No
         CacheError: The store is damaged or there is no room.
         DataError: A clip cannot be read, or changed since it was prepared.
     """
-    upstream = speech_upstream(config)
-    store = open_store_of(upstream, Path(config.data.cache))
+    upstream = stored_upstream(config)
+    store = open_features(config, upstream).store
     clips = clips_of((prepared.media_facts(u) for u in _spoken(prepared)), prepared.root)
     missing = missing_clips(clips, store)
     if not missing:

@@ -49,6 +49,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.speech.center": ("none", "level", "utterance"),
     "optim.solver": ("adamw", "adam", "lbfgs"),
     "optim.schedule": ("cosine", "constant", "linear", "polynomial"),
+    "extract.layers": ("used", "all"),
+    "extract.dtype": ("float32", "float16", "bfloat16"),
     "optim.rating_loss": ("l1", "mse"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": (
@@ -252,7 +254,7 @@ def _check_one_frame(config: Config) -> None:
 
 
 def _check_encoder(config: Config) -> None:
-    """A learned encoder needs a name, and hands on one layer."""
+    """A learned encoder needs a name and layers."""
     speech = config.model.speech
     if speech.upstream not in ENCODERS:
         return
@@ -263,10 +265,10 @@ def _check_encoder(config: Config) -> None:
             got="nothing",
             fix="state it, such as model.speech.name=facebook/wav2vec2-base",
         )
-    if not re.fullmatch(r"last|mean|[0-9]+", speech.layers):
+    if not re.fullmatch(r"last|mean|all|[0-9]+( *, *[0-9]+)*", speech.layers):
         raise ConfigError(
             "model.speech.layers",
-            expected="last, mean, or the number of one layer",
+            expected="last, mean, all, or numbers of layers with commas",
             got=repr(speech.layers),
             fix="choose one of these",
         )

@@ -30,7 +30,7 @@ from sermm.config import (
     to_yaml,
 )
 from sermm.example import write_example
-from sermm.extract_stage import speech_upstream
+from sermm.features import speech_upstream
 from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import alone_in, environment, is_done, run_folder
