@@ -157,6 +157,7 @@ def _pooled_fusion(parts: Parts) -> PooledFusionTask:
         text=text,
         text_pooling=text_pooling,
         head=parts.head(speech_pooling.output_size + text_pooling.output_size),
+        modality_dropout=config.model.modality_dropout,
         objective=build_objective(config, facts),
         optimizer=build_optimizer_options(config),
     )
@@ -188,6 +189,7 @@ def _aligned_fusion(parts: Parts) -> AlignedFusionTask:
         pooling=pooling,
         head=parts.head(pooling.output_size),
         dropout=config.model.dropout,
+        modality_dropout=config.model.modality_dropout,
         objective=build_objective(config, facts),
         optimizer=build_optimizer_options(config),
     )

@@ -149,7 +149,8 @@ class ModelConfig:
     task: str = MISSING  # linear, acoustic, text, fusion or vectors
     # vectors: ready-made utterance vectors of the corpus, each with a head of its own (late fusion)
     vectors: list[str] = field(default_factory=list)
-    # vectors: share of training utterances that lack a modality; the same model then does without
+    # fusion, vectors: share of training utterances that lack a modality, drawn for each; the same
+    # model then does without either, and is scored so. 0: it needs all of them
     modality_dropout: float = 0.0
     threshold: float = 0.5  # several labels: probability from which a label is predicted
     # fusion: how frames reach words. span: frames of the word's time span; attention: learned, no

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from data_modules.selection import Selection
 from sermm.build_checkpoint import checkpoint_record
 from sermm.build_data import RunData, build_data
 from sermm.build_model import build_task
+from sermm.calibration import fit_temperature, write_calibrations
 from sermm.config import (
     Config,
     fingerprint,
@@ -110,6 +112,7 @@ def _fit(
             name: _write_predictions(config, selection, data, predictions, name)
             for name, predictions in result.conditions.items()
         }
+        _write_calibration(folder, data, result)
         write_example(
             folder,
             prepared=prepared,
@@ -194,6 +197,20 @@ def _write_predictions(
         scoring,
     )
     return scoring.scores(scoring.contributions(references, outcomes).sum(axis=0))
+
+
+def _write_calibration(folder: Path, data: RunData, result: TrainingResult) -> None:
+    """Fit temperatures on the validation part; ratings have no probabilities."""
+    kind = data.facts.kind
+    if kind == "regression":
+        return
+    write_calibrations(
+        folder,
+        {
+            name: fit_temperature(said.scores.numpy(), said.references.numpy(), kind)
+            for name, said in result.validation.items()
+        },
+    )
 
 
 def _run_metrics(

@@ -64,12 +64,14 @@ class TrainingResult:
         val_score: Its score.
         predictions: Of its weights on the test part.
         conditions: The same with a modality missing, by what is missing or alone there.
+        validation: Of the same weights on the validation part; the empty name is all modalities.
     """
 
     best_epoch: int
     val_score: float
     predictions: Predictions
     conditions: dict[str, Predictions]
+    validation: dict[str, Predictions]
 
 
 # What Lightning says of us that is no news to the user, each with its reason.
@@ -188,10 +190,17 @@ def train(
         )
         predictions = task.predictions()
         conditions = {}
-        for name, absent in missing_modalities(task.modalities).items():
+        missing = missing_modalities(task.modalities)
+        for name, absent in missing.items():
             task.absent = absent
             trainer.test(task, dataloaders=data.test_dataloader(), verbose=False)
             conditions[name] = task.predictions()
+        # the test part is done with; what comes now only tells how true probabilities are
+        validation = {}
+        for name, absent in {"": frozenset[str](), **missing}.items():
+            task.absent = absent
+            trainer.test(task, dataloaders=data.val_dataloader(), verbose=False)
+            validation[name] = task.predictions()
         task.absent = frozenset()
     assert keeper.best_epoch is not None, "an epoch was trained"
     return TrainingResult(
@@ -199,6 +208,7 @@ def train(
         val_score=round(keeper.best_score, 6),
         predictions=predictions,
         conditions=conditions,
+        validation=validation,
     )
 
 

@@ -31,12 +31,14 @@ class Predictions:
         references: ``(N,)`` int64 class indices or ``(N, C)`` float32.
         outcomes: The same of what was predicted.
         probabilities: ``(N, C)`` float32; None for ratings.
+        scores: ``(N, C)`` float32, as :meth:`EmotionTask.forward` gives them.
     """
 
     utterance_ids: list[str]
     references: Tensor
     outcomes: Tensor
     probabilities: Tensor | None
+    scores: Tensor
 
 
 class EmotionTask(L.LightningModule):
@@ -101,6 +103,7 @@ class EmotionTask(L.LightningModule):
                     references=batch.targets.cpu(),
                     outcomes=outcomes.cpu(),
                     probabilities=None if probabilities is None else probabilities.cpu(),
+                    scores=scores.float().cpu(),
                 )
             )
         return loss
@@ -147,6 +150,7 @@ class EmotionTask(L.LightningModule):
             references=torch.cat([part.references for part in parts]),
             outcomes=torch.cat([part.outcomes for part in parts]),
             probabilities=torch.cat(shares) if shares else None,
+            scores=torch.cat([part.scores for part in parts]),
         )
 
     def configure_optimizers(self) -> Any:

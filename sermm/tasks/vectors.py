@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from data_modules.batch import Batch
 from sermm.nn.encoders import Standardize
+from sermm.nn.missing import draw_present
 from sermm.optim import OptimizerOptions
 from sermm.tasks.base import EmotionTask, Objective
 
@@ -66,11 +67,7 @@ class LateFusionTask(EmotionTask):
 
     def _present(self, num_modalities: int, num_utterances: int, device: torch.device) -> Tensor:
         """Which modalities of which utterances are there ``(M, B)``; at least one of each."""
-        present = torch.ones(num_modalities, num_utterances, device=device)
         if not self.training or not self.modality_dropout or num_modalities < 2:
-            return present
-        kept = torch.rand(present.shape, device=device) >= self.modality_dropout
-        # the one that stays where all were drawn
-        survivor = torch.randint(num_modalities, (num_utterances,), device=device)
-        kept[survivor, torch.arange(num_utterances, device=device)] |= ~kept.any(dim=0)
-        return present * kept
+            return torch.ones(num_modalities, num_utterances, device=device)
+        kept = draw_present(num_modalities, num_utterances, self.modality_dropout, device)
+        return kept.float()

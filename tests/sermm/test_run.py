@@ -61,6 +61,7 @@ def test_what_a_run_leaves_behind(place: Workplace) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         ".lock",
         "alignment.npz",
+        "calibration.json",
         "checkpoints",
         "config.yaml",
         "environment.json",
