@@ -73,7 +73,11 @@ def by_class(pool: Pool, confusions: FloatArray) -> dict[str, dict[str, Any]]:
     ):
         # speakers without this class say nothing of its recall
         speaking = confusions[confusions.sum(axis=-1)[:, index] > 0]
-        interval = cluster_bootstrap(speaking, _recall_of(index)) if len(speaking) else None
+        interval = (
+            cluster_bootstrap(speaking, _recall_of(index), ends=(0.0, 1.0))
+            if len(speaking)
+            else None
+        )
         table[name] = {
             "recall": scores.recall,
             "recall_ci95": ends(interval) if interval else None,

@@ -19,6 +19,7 @@ With n_ij the count of class i predicted as j, n_i. its row sum, n_.j its column
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,9 @@ FloatArray = npt.NDArray[np.float64]
 NumberArray = npt.NDArray[Any]
 Metric = Callable[[NumberArray], FloatArray]
 """Takes sums over utterances (..., *shape of the sums) and returns scores (...)."""
+Range = tuple[float, float]
+"""Lowest and highest possible value of a score."""
+UNBOUNDED: Range = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class MetricInfo:
         meaning: In one sentence.
         higher_is_better: False for errors.
         is_share: Whether it lies between 0 and 1.
+        is_correlation: Whether it lies between -1 and 1.
         of: The one class, rating or label that it is of; empty for all of them together.
     """
 
@@ -50,7 +55,15 @@ class MetricInfo:
     meaning: str
     higher_is_better: bool = True
     is_share: bool = True
+    is_correlation: bool = False
     of: str = ""
+
+    @property
+    def range(self) -> Range:
+        """Where it can lie; what is neither a share nor a correlation is an error, from 0 on."""
+        if self.is_share:
+            return (0.0, 1.0)
+        return (-1.0, 1.0) if self.is_correlation else (0.0, math.inf)
 
     @property
     def full_title(self) -> str:

@@ -147,9 +147,19 @@ _MAE = MetricInfo(
     higher_is_better=False,
     is_share=False,
 )
-_R = MetricInfo(_pearson_r, "r", "Pearson's correlation of rating and prediction", is_share=False)
+_R = MetricInfo(
+    _pearson_r,
+    "r",
+    "Pearson's correlation of rating and prediction",
+    is_share=False,
+    is_correlation=True,
+)
 _CCC = MetricInfo(
-    _ccc, "CCC", "concordance: correlation, less what scale and offset miss", is_share=False
+    _ccc,
+    "CCC",
+    "concordance: correlation, less what scale and offset miss",
+    is_share=False,
+    is_correlation=True,
 )
 _ACC4_INFO = MetricInfo(
     _column_share(_ACC4), "Acc-4", "share of predictions that round to the same of 0, 1, 2 and 3"

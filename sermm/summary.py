@@ -30,7 +30,7 @@ from sermm.metrics import FloatArray, Metric
 from sermm.pool import Outcome, Pool, condition_outcome, model_outcome, pool_runs
 from sermm.results import Run, find_runs, is_finished, read_environment, read_run
 from sermm.run_metrics import RunKey, read_json_object, size_name
-from sermm.statistics import NUM_DRAWS, cluster_bootstraps
+from sermm.statistics import METHOD, NUM_DRAWS, cluster_bootstraps
 from sermm.trivial import TRIVIAL
 
 FILE_NAME = "summary.json"
@@ -112,7 +112,7 @@ def summarise(
         "size": size,
         "metrics": found[_MODEL],
         "interval": {
-            "method": "expanded percentile bootstrap",
+            "method": METHOD,
             "over": _unit(pool),
             "count": len(pool.clusters()),
             "level": 0.95,
@@ -225,6 +225,7 @@ def _scores(pool: Pool, outcomes: Mapping[Which, Outcome]) -> dict[Which, dict[s
             for index, which in enumerate(outcomes)
             for name, info in metrics.items()
         },
+        ranges={(which, name): info.range for which in outcomes for name, info in metrics.items()},
     )
     seeds = _whole_seeds(pool)
     found = {}

@@ -118,7 +118,7 @@ def test_the_interval_is_over_speakers_of_the_pool(
     experiment: FakeExperiment, summary: dict[str, Any]
 ) -> None:
     rows = [row for key in WHOLE for row in rows_of(experiment, key)]
-    interval = cluster_bootstrap(confusions_of(rows), metrics.ua)
+    interval = cluster_bootstrap(confusions_of(rows), metrics.ua, ends=(0.0, 1.0))
     assert summary["metrics"]["ua"]["ci95"] == pytest.approx([interval.low, interval.high])
     assert summary["interval"]["over"] == "speakers"
     assert summary["interval"]["count"] == 6
@@ -249,7 +249,9 @@ def test_recall_of_a_class_rests_on_the_speakers_who_show_it(tmp_path: Path) -> 
         own = [row for row in rows if row["speaker"] in speakers[name]]
         index = CLASSES.index(name)
         expected = cluster_bootstrap(
-            confusions_of(own), lambda matrices, index=index: metrics.recalls(matrices)[..., index]
+            confusions_of(own),
+            lambda matrices, index=index: metrics.recalls(matrices)[..., index],
+            ends=(0.0, 1.0),
         )
         found = summary["per_class"][name]["recall_ci95"]
         assert found == pytest.approx([expected.low, expected.high])

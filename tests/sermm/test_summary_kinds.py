@@ -135,7 +135,7 @@ def test_the_interval_is_over_speakers(
         true, said = (columns(made, p, condition) for p in ("true_", "predicted_"))
         sums = cluster_sums(scoring.contributions(true, said), speakers)
         for name, info in scoring.metrics.items():
-            interval = cluster_bootstrap(sums, info.function)
+            interval = cluster_bootstrap(sums, info.function, ends=info.range)
             assert scores[name]["ci95"] == pytest.approx([interval.low, interval.high])
 
 
