@@ -6,12 +6,15 @@ depends on its workers: drawn from the common generator, that number would shift
 
 from __future__ import annotations
 
+import math
+
 import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
 from data_modules.batch import Sample, collate
 from data_modules.dataset import UtteranceDataset
+from data_modules.periods import PeriodBatches
 from data_modules.sampler import BudgetBatchSampler, LengthBatchSampler
 
 
@@ -27,10 +30,11 @@ class EmotionDataModule(L.LightningDataModule):
         eval_batch_size: Utterances an evaluation batch; does not change predictions.
         num_workers: Loader processes; 0 loads in the training process.
         seed: Of the order of training batches.
-        num_epochs: How many are asked for.
+        num_epochs: How many to train.
+        num_updates: How many updates to train in place of epochs; 0: by epochs.
+        period_updates: Updates between two validations; 0: an epoch.
+        accumulate: Batches an update.
     """
-
-    sampler: LengthBatchSampler | BudgetBatchSampler
 
     def __init__(
         self,
@@ -44,17 +48,31 @@ class EmotionDataModule(L.LightningDataModule):
         num_workers: int,
         seed: int,
         num_epochs: int = 1,
+        num_updates: int = 0,
+        period_updates: int = 0,
+        accumulate: int = 1,
     ) -> None:
         super().__init__()
         self.train, self.val, self.test = train, val, test
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
+        lengths = train.lengths()
+        batches: LengthBatchSampler | BudgetBatchSampler
         if batch_seconds:
-            self.sampler = BudgetBatchSampler(
-                train.lengths(), budget=batch_seconds, seed=seed, num_epochs=num_epochs
+            if num_updates:
+                num_epochs = _most_epochs(lengths, batch_seconds, num_updates * accumulate)
+            batches = BudgetBatchSampler(
+                lengths, budget=batch_seconds, seed=seed, num_epochs=num_epochs
             )
         else:
-            self.sampler = LengthBatchSampler(train.lengths(), batch_size=batch_size, seed=seed)
+            batches = LengthBatchSampler(lengths, batch_size=batch_size, seed=seed)
+        self.sampler = PeriodBatches(
+            batches,
+            num_epochs=num_epochs,
+            num_updates=num_updates,
+            period_updates=period_updates,
+            accumulate=accumulate,
+        )
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of like length."""
@@ -84,3 +102,9 @@ class EmotionDataModule(L.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Sample]:
         """Every utterance of the test part once."""
         return self._in_order(self.test)
+
+
+def _most_epochs(lengths: list[float], budget: float, num_batches: int) -> int:
+    """How many epochs so many batches may reach into: none has fewer than fit its sum."""
+    fewest = math.ceil(sum(min(length, budget) for length in lengths) / budget)
+    return math.ceil(num_batches / max(1, fewest)) + 1

@@ -183,10 +183,16 @@ class OptimConfig:
     # constant
     schedule: str = "cosine"
     schedule_power: float = 2.0  # polynomial: 1 is linear
-    epochs: int = 30  # at most
+    epochs: int = 30  # at most; without effect where optim.steps says how long to train
+    steps: int = 0  # updates in place of epochs, such as 30000; 0: by epochs
+    # updates between two validations, which then take the place of epochs in history.csv,
+    # optim.patience and the choice of the best; 0: each epoch
+    val_every_steps: int = 0
+    # batches an update; its gradient is that of the mean loss over all their utterances
+    accumulate: int = 1
     # score that chooses the epoch; none: ua of classes, mae of ratings, macro_f1 of several labels
     select: str = ""
-    patience: int = 0  # epochs without a better score before training ends; 0 is never
+    patience: int = 0  # validations without a better score before training ends; 0 is never
     # classes: loss weights inverse to the counts in the training part; several labels: weights that
     # make a label's presence and absence count alike
     class_weights: bool = True

@@ -1,4 +1,7 @@
-"""``history.csv``: one row an epoch, whole on disk after each, continued by a resumed run."""
+"""``history.csv``: one row an epoch, whole on disk after each, continued by a resumed run.
+
+Where validation comes after a number of updates, such a stretch takes the place of an epoch.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,14 @@ class HistoryWriter(L.Callback):
     Args:
         path: Of the CSV file.
         scores: Names of the validation scores, such as ``ua``.
+        with_step: Whether to tell the number of updates, which epochs do without.
     """
 
-    def __init__(self, path: Path, *, scores: Sequence[str]) -> None:
+    def __init__(self, path: Path, *, scores: Sequence[str], with_step: bool = False) -> None:
         self.path = path
         named = (f"val/{name}" for name in scores)
-        self.columns = ("epoch", "train/loss", "val/loss", *named, "lr")
+        step = ("step",) if with_step else ()
+        self.columns = ("epoch", *step, "train/loss", "val/loss", *named, "lr")
         self.rows: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -41,6 +46,7 @@ class HistoryWriter(L.Callback):
         if not trainer.is_global_zero:
             return
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        measured["step"] = trainer.global_step
         measured["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row = {name: f"{measured[name]:.6g}" for name in self.columns[1:] if name in measured}
         self.rows.append({"epoch": trainer.current_epoch, **row})

@@ -107,6 +107,9 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("optim.text_lr", 0, 1e3),
     ("optim.weight_decay", 0, 1e3),
     ("optim.epochs", 1, 1e6),
+    ("optim.steps", 0, 1e9),
+    ("optim.val_every_steps", 0, 1e9),
+    ("optim.accumulate", 1, 1e6),
     ("optim.patience", 0, 1e6),
     ("optim.warmup_share", 0, 1),
     ("optim.schedule_power", 0, 100),
@@ -165,6 +168,14 @@ def validate(config: Config) -> None:
             fix="give a folder or a hub id, such as facebook/wav2vec2-base-960h (English)",
         )
     _check_sizes(config)
+    optim = config.optim
+    if optim.steps and optim.val_every_steps > optim.steps:
+        raise ConfigError(
+            "optim.val_every_steps",
+            expected=f"at most optim.steps ({optim.steps})",
+            got=str(optim.val_every_steps),
+            fix="lower it, or train for longer",
+        )
     _check_solver(config)
     _check_frames(config)
     _check_encoder(config)
@@ -193,6 +204,9 @@ def _check_solver(config: Config) -> None:
     for key, good, expected in (
         ("model.task", config.model.task == "linear", "linear"),
         ("optim.epochs", config.optim.epochs == 1, "1"),
+        ("optim.steps", config.optim.steps == 0, "0"),
+        ("optim.val_every_steps", config.optim.val_every_steps == 0, "0"),
+        ("optim.accumulate", config.optim.accumulate == 1, "1"),
         ("optim.gradient_clip", config.optim.gradient_clip == 0, "0"),
         ("trainer.devices", trainer.devices * trainer.num_nodes == 1, "one device"),
         ("trainer.precision", trainer.precision in ("32-true", "64-true"), "32-true or 64-true"),

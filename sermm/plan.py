@@ -118,7 +118,7 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
         while waiting or running:
             while waiting and len(running) < workers:
                 key = waiting.pop(0)
-                bar = progress.add_task(f"  {key.folder_name}", total=config.optim.epochs)
+                bar = progress.add_task(f"  {key.folder_name}", total=_num_validations(config))
                 running.append(_start(config, key, file, bar))
             for child in list(running):
                 progress.update(child.bar, completed=_epochs_done(child.folder))
@@ -138,6 +138,14 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
                     say(f"  {child.key.folder_name} failed: {why}", style="red")
             time.sleep(_POLL_S)
     return outcome
+
+
+def _num_validations(config: Config) -> int | None:
+    """Rows of the history of a run that goes to its end; None where only its data says so."""
+    optim = config.optim
+    if optim.steps:
+        return -(-optim.steps // optim.val_every_steps) if optim.val_every_steps else None
+    return None if optim.val_every_steps else optim.epochs
 
 
 def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:

@@ -153,7 +153,7 @@ def _started_from(config: Config) -> dict[str, Any]:
 def _options(config: Config, headline: str) -> TrainingOptions:
     trainer = config.trainer
     return TrainingOptions(
-        epochs=config.optim.epochs,
+        by_updates=config.optim.val_every_steps > 0,
         select=config.optim.select or headline,
         patience=config.optim.patience,
         gradient_clip=config.optim.gradient_clip,

@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch.callbacks import RichProgressBar
 
 from data_modules.datamodule import EmotionDataModule
+from data_modules.periods import PeriodBatches
 from sermm.checkpoints import CheckpointFiles, EpochKeeper, read_checkpoint
 from sermm.history import HistoryWriter
 from sermm.tasks.base import EmotionTask, Predictions
@@ -26,12 +27,12 @@ from sermm.tasks.base import EmotionTask, Predictions
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How long and where to train.
+    """How to train, and where; how long is up to the data module.
 
     Attributes:
-        epochs: At most.
-        select: Validation score that chooses the epoch.
-        patience: Epochs without a better score before training ends; 0 is never.
+        by_updates: Whether a period, from one validation to the next, is a number of updates.
+        select: Validation score that chooses the period.
+        patience: Periods without a better score before training ends; 0 is never.
         gradient_clip: Largest norm; 0 is off.
         seed: Of the run.
         accelerator: As the trainer names it.
@@ -42,7 +43,7 @@ class TrainingOptions:
         progress: Whether to draw a progress bar.
     """
 
-    epochs: int
+    by_updates: bool
     select: str
     patience: int
     gradient_clip: float
@@ -60,7 +61,8 @@ class TrainingResult:
     """What came out.
 
     Attributes:
-        best_epoch: The epoch with the best validation score, from 0; the first of equals.
+        best_epoch: The epoch, or period, with the best validation score, from 0; the first of
+            equals.
         val_score: Its score.
         predictions: Of its weights on the test part.
         conditions: The same with a modality missing, by what is missing or alone there.
@@ -85,6 +87,23 @@ _MUTED = (
     # Lightning's own use of torch: github.com/Lightning-AI/pytorch-lightning/issues/21326
     r".*isinstance\(treespec, LeafSpec\).* is deprecated.*",
 )
+
+
+class PeriodProgress(RichProgressBar):
+    """A bar that knows how long each period is.
+
+    Args:
+        batches: Of the periods.
+    """
+
+    def __init__(self, batches: PeriodBatches) -> None:
+        super().__init__(leave=False)
+        self.batches = batches
+
+    @property
+    def total_train_batches(self) -> int:
+        """Of the period."""
+        return len(self.batches.span())
 
 
 @contextmanager
@@ -150,11 +169,13 @@ def train(
         patience=options.patience,
     )
     # the history first: a checkpoint then means that the row of its epoch is on disk
-    history = HistoryWriter(folder / "history.csv", scores=tuple(scoring.overall))
+    history = HistoryWriter(
+        folder / "history.csv", scores=tuple(scoring.overall), with_step=options.by_updates
+    )
     callbacks: list[L.Callback] = [history, keeper]
     if options.progress:
-        callbacks.append(RichProgressBar(leave=False))
-    task.run_seed = options.seed
+        callbacks.append(PeriodProgress(data.sampler))
+    task.run_seed, task.num_updates = options.seed, data.sampler.num_updates
     on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
     resume = None
     if keeper.last.is_file():
@@ -169,7 +190,8 @@ def train(
             num_nodes=options.num_nodes,
             strategy=options.strategy,
             precision=options.precision,  # type: ignore[arg-type]
-            max_epochs=options.epochs,
+            max_epochs=data.sampler.num_periods,
+            accumulate_grad_batches=data.sampler.accumulate,
             gradient_clip_val=options.gradient_clip or None,
             callbacks=callbacks,
             plugins=[CheckpointFiles(record)],

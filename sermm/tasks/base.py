@@ -50,12 +50,14 @@ class EmotionTask(L.LightningModule):
 
     Attributes:
         run_seed: From which each epoch derives its own; whoever trains sets it.
+        num_updates: Of the whole run; whoever trains sets it. None leaves it to Lightning.
         absent: Modalities, of those in :attr:`modalities`, that the model has to do without now.
     """
 
     def __init__(self, *, objective: Objective, optimizer: OptimizerOptions) -> None:
         super().__init__()
         self.run_seed = 0
+        self.num_updates: int | None = None
         self.absent: frozenset[str] = frozenset()
         self.objective = objective
         self.optimizer_options = optimizer
@@ -64,6 +66,7 @@ class EmotionTask(L.LightningModule):
         # summed over ranks by torchmetrics: UA of the sum, never a mean of UAs
         self.val_scores = ScoreSums(self.scoring)
         self.val_loss = MeanMetric()
+        self._update_weight: Tensor | None = None
         self._predicted: list[Predictions] = []
 
     @property
@@ -109,8 +112,34 @@ class EmotionTask(L.LightningModule):
         return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One training batch."""
-        return self.shared_step(batch, "train")
+        """One training batch, which weighs what its utterances weigh in an update of several."""
+        loss = self.shared_step(batch, "train")
+        if self._batches_an_update == 1:
+            return loss
+        weight = torch.as_tensor(self.output.loss_weight(batch)).to(loss)
+        self._update_weight = (
+            weight if self._update_weight is None else self._update_weight + weight
+        )
+        return loss * weight
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Divide summed gradients by the weight of all utterances of the update.
+
+        The trainer divides by the number of batches that an update should have, and the strategy
+        by the number of ranks: a mean of means, which is wrong where batches weigh differently.
+        """
+        if self._update_weight is None:
+            return
+        weight = self.trainer.strategy.reduce(self._update_weight, reduce_op="sum")
+        self._update_weight = None
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_((self._batches_an_update / weight).to(parameter.grad))
+
+    @property
+    def _batches_an_update(self) -> int:
+        """On all ranks together."""
+        return self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """One validation batch."""
@@ -155,7 +184,7 @@ class EmotionTask(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW or Adam with a schedule over all updates of the run."""
-        num_steps = int(self.trainer.estimated_stepping_batches)
+        num_steps = self.num_updates or int(self.trainer.estimated_stepping_batches)
         optimizer, schedule = build_optimizer(
             self, self.pretrained(), self.optimizer_options, num_steps
         )

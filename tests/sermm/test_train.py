@@ -187,6 +187,37 @@ def test_patience_ends_training_and_stays_ended(place: Workplace) -> None:
     assert_same_run(place.fit("linear", "name=killed", *settings), undisturbed)
 
 
+BY_STEPS = ("optim.steps=11", "optim.val_every_steps=4", "optim.accumulate=2", "optim.epochs=1")
+
+
+def test_training_by_steps(place: Workplace) -> None:
+    folder = place.fit("span", "name=undisturbed", *BY_STEPS)
+    history = read_table(folder / "history.csv")
+    assert [(row["epoch"], row["step"]) for row in history] == [("0", "4"), ("1", "8"), ("2", "11")]
+    # the cosine has come to its end
+    assert [float(row["lr"]) > 0 for row in history] == [True, True, False]
+    scores = [float(row["val/ua"]) for row in history]
+    assert read_json(folder / "metrics.json")["best_epoch"] == scores.index(max(scores))
+    killed = place.fork(
+        "fit",
+        *place.settings("span", "name=killed", *BY_STEPS),
+        prepare=kill_at("last.ckpt", 2, after=True),
+    )
+    assert wait_for(killed) == -signal.SIGKILL
+    assert_same_run(place.fit("span", "name=killed", *BY_STEPS), folder)
+
+
+def test_steps_without_validation_in_between_are_epochs_cut_short(place: Workplace) -> None:
+    epochs = place.fit("linear", "name=epochs", "optim.epochs=2", "optim.warmup_share=1.0")
+    num_train = read_json(epochs / "metrics.json")["num_train"]
+    updates = -(-num_train // 8)
+    folder = place.fit("linear", f"optim.steps={updates + 2}", "data.batch_seconds=0")
+    assert len(read_table(folder / "history.csv")) == 2
+    assert "step" not in read_table(folder / "history.csv")[0]
+    seconds = place.fit("linear", "name=seconds", "optim.steps=7", "data.batch_seconds=20")
+    assert len(read_table(seconds / "history.csv")) >= 1
+
+
 def test_a_moved_run_remembers_its_best_epoch(place: Workplace) -> None:
     undisturbed = place.fit("linear", "name=undisturbed")
     killed = place.fork(

@@ -274,3 +274,38 @@ def test_metrics_are_no_part_of_the_checkpoint() -> None:
     assert set(Echo().state_dict()) == {"scale"}
     weighted = Echo(Objective(CLASSES, weights=(1.0, 2.0, 3.0)))
     assert set(weighted.state_dict()) == {"scale", "output.weight"}
+
+
+class Slope(Echo):
+    """Notes the gradient of each update."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__(objective)
+        self.gradients: list[float] = []
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        super().on_before_optimizer_step(optimizer)
+        assert self.scale.grad is not None
+        self.gradients.append(float(self.scale.grad))
+        self.scale.grad.zero_()
+
+
+@pytest.mark.parametrize("weights", [None, (0.5, 2.0, 4.0)])
+def test_an_update_of_several_batches_is_that_of_one_batch(
+    new_trainer: NewTrainer, weights: tuple[float, ...] | None
+) -> None:
+    """Also the last of an epoch: 25 utterances are 2 updates of 12 and one of 1 (or 6 + 1)."""
+    objective = Objective(CLASSES, weights=weights)
+    gradients = {}
+    for batch_size, accumulate in ((12, 1), (4, 3), (6, 2), (5, 3)):
+        task = Slope(objective)
+        trainer = new_trainer(accumulate_grad_batches=accumulate)
+        fit(trainer, task, loader(scored_samples(25), batch_size))
+        gradients[batch_size, accumulate] = task.gradients
+    assert len(gradients[12, 1]) == 3
+    assert gradients[4, 3] == pytest.approx(gradients[12, 1], rel=1e-5)
+    assert gradients[6, 2] == pytest.approx(gradients[12, 1], rel=1e-5)
+    # 15 and 10
+    whole = Slope(objective)
+    fit(new_trainer(), whole, loader(scored_samples(25), 15))
+    assert gradients[5, 3] == pytest.approx(whole.gradients, rel=1e-5)
