@@ -85,6 +85,16 @@ class Batch:
             raise ValueError("the model reads acoustic frames and the batch has none")
         return self.frames, self.frame_lengths
 
+    def audio(self) -> tuple[Tensor, Tensor]:
+        """Waveforms ``(B, N)`` and their lengths ``(B,)``.
+
+        Raises:
+            ValueError: The batch has no waveforms.
+        """
+        if self.waveform is None or self.waveform_lengths is None:
+            raise ValueError("the model reads waveforms and the batch has none")
+        return self.waveform, self.waveform_lengths
+
     def text(self) -> tuple[Tensor, Tensor, Tensor]:
         """Word pieces ``(B, L)``, their lengths ``(B,)`` and word mask ``(B, L)``.
 

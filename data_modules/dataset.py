@@ -69,13 +69,31 @@ class FrameSource:
         return self.first_center_s + cut
 
 
+@dataclass(frozen=True)
+class WaveformSource:
+    """Where waveforms come from, and the frames that an upstream in the model will make of them.
+
+    Attributes:
+        read: Samples ``(N,)`` float32, 16 kHz, of an utterance.
+        num_frames: How many frames that many samples become.
+        stride_s: Seconds from one frame to the next.
+        first_center_s: Seconds from the start of the utterance to the centre of frame 0.
+    """
+
+    read: Callable[[Utterance], Frames]
+    num_frames: Callable[[int], int]
+    stride_s: float
+    first_center_s: float
+
+
 class UtteranceDataset(Dataset[Sample]):
     """Samples of one part of a fold.
 
     Args:
         utterances: In the order of the samples.
         targets: Of each utterance id: class index, or several numbers.
-        frames: Acoustic features; None for text alone.
+        frames: Acoustic features from the cache.
+        waveforms: Audio, for an upstream that is trained.
         transcripts: Word pieces by utterance id; None for speech alone.
         vectors: Ready-made utterance vectors by name, each a function from an utterance to ``(D,)``
             float32.
@@ -88,15 +106,17 @@ class UtteranceDataset(Dataset[Sample]):
         utterances: Sequence[Utterance],
         targets: Mapping[str, Target],
         frames: FrameSource | None = None,
+        waveforms: WaveformSource | None = None,
         transcripts: Mapping[str, Transcript] | None = None,
         vectors: Mapping[str, Callable[[Utterance], Frames]] | None = None,
         soft_targets: Mapping[str, tuple[float, ...]] | None = None,
     ) -> None:
-        if frames is None and transcripts is None and vectors is None:
-            raise ValueError("a dataset needs frames, transcripts or vectors")
+        if not any((frames, waveforms, transcripts is not None, vectors is not None)):
+            raise ValueError("a dataset needs frames, waveforms, transcripts or vectors")
         self.utterances = list(utterances)
         self.targets = targets
         self.frames = frames
+        self.waveforms = waveforms
         self.transcripts = transcripts
         self.vectors = vectors
         self.soft_targets = soft_targets
@@ -106,7 +126,7 @@ class UtteranceDataset(Dataset[Sample]):
 
     def lengths(self) -> list[float]:
         """What batching by length goes by: seconds, or word pieces where there is no audio."""
-        if self.frames is not None:
+        if self.frames is not None or self.waveforms is not None:
             return [utterance.duration_s for utterance in self.utterances]
         if self.transcripts is None:
             return [1.0] * len(self.utterances)
@@ -115,6 +135,9 @@ class UtteranceDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         utterance = self.utterances[index]
         frames = None if self.frames is None else torch.from_numpy(self.frames.read(utterance))
+        waveform = None
+        if self.waveforms is not None:
+            waveform = torch.from_numpy(self.waveforms.read(utterance))
         sample = Sample(
             utterance_id=utterance.id,
             speaker=utterance.speaker or "",
@@ -126,26 +149,35 @@ class UtteranceDataset(Dataset[Sample]):
             if self.vectors is None
             else {name: torch.from_numpy(read(utterance)) for name, read in self.vectors.items()},
             frames=frames,
+            waveform=waveform,
         )
         if self.transcripts is None:
             return sample
         transcript = self.transcripts[utterance.id]
         word_index = transcript.pieces.word_index
         spans = None
-        if transcript.words is not None and self.frames is not None and frames is not None:
+        if transcript.words is not None and (self.frames or self.waveforms):
+            num_frames, stride_s, first_center_s = self._frame_times(utterance, sample)
             words = frame_spans(
-                transcript.words,
-                len(frames),
-                self.frames.stride_s,
-                first_centre_s=self.frames.first_center_of(utterance),
+                transcript.words, num_frames, stride_s, first_centre_s=first_center_s
             )
-            spans = torch.from_numpy(piece_spans(word_index, words, len(frames)))
+            spans = torch.from_numpy(piece_spans(word_index, words, num_frames))
         return replace(
             sample,
             input_ids=torch.tensor(transcript.pieces.input_ids, dtype=torch.int64),
             token_spans=spans,
             word_mask=torch.tensor([word is not None for word in word_index]),
         )
+
+    def _frame_times(self, utterance: Utterance, sample: Sample) -> tuple[int, float, float]:
+        """Number of frames, seconds between them, and the centre of the first."""
+        if self.frames is not None and sample.frames is not None:
+            first_center_s = self.frames.first_center_of(utterance)
+            return len(sample.frames), self.frames.stride_s, first_center_s
+        assert self.waveforms is not None, "word times are read with speech alone"
+        assert sample.waveform is not None, "of a dataset with waveforms"
+        num_frames = self.waveforms.num_frames(len(sample.waveform))
+        return num_frames, self.waveforms.stride_s, self.waveforms.first_center_s
 
 
 def frame_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,7 +15,7 @@ from sermm.compose import from_dict
 from sermm.config import Config, to_dict
 from sermm.tasks.base import EmotionTask
 
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 _TUPLES = ("names", "train_counts", "train_means", "train_stds")
 
 

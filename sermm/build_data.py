@@ -32,8 +32,19 @@ from data_modules.text import Tokenizer
 from data_modules.words import transcript_words
 from sermm.build_facts import DataFacts, FrameStatistics
 from sermm.build_text import text_config_for
-from sermm.config import READY, Config, mel_bands, needs_speech, needs_text, needs_word_times
+from sermm.build_waveforms import trained_upstream, waveform_source
+from sermm.config import (
+    READY,
+    Config,
+    mel_bands,
+    needs_speech,
+    needs_text,
+    needs_word_times,
+    tunes_speech,
+)
 from sermm.features import open_features, stored_upstream
+from sermm.upstreams.encoded import EncoderUpstream
+from sermm.upstreams.record import upstream_record
 from sermm.upstreams.text import longest_input
 
 
@@ -48,6 +59,7 @@ class RunData:
         statistics: Of the training part's frames; None without speech.
         vector_statistics: Of the training part's utterance vectors by name.
         text_model: The text encoder to train; None without text.
+        speech_model: The speech upstream to train; None where frames come from the cache.
         word_shares: Share of the fold's words by source of their times; empty without times.
     """
 
@@ -57,6 +69,7 @@ class RunData:
     statistics: FrameStatistics | None
     vector_statistics: dict[str, FrameStatistics]
     text_model: nn.Module | None
+    speech_model: EncoderUpstream | None
     word_shares: dict[str, float]
 
 
@@ -78,7 +91,10 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         config.seed,
         config.data.draw,  # type: ignore[arg-type]
     )
-    source = _frame_source(config, prepared) if needs_speech(config) else None
+    speech_model = trained_upstream(config) if tunes_speech(config) else None
+    waveforms = None if speech_model is None else waveform_source(speech_model, prepared)
+    cached = needs_speech(config) and speech_model is None
+    source = _frame_source(config, prepared) if cached else None
     if source is not None and config.model.speech.normalise == "speaker":
         source = _by_speaker(source, selection)
     vectors = _vector_sources(config, prepared)
@@ -97,6 +113,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
             utterances=[selection.utterances[name] for name in ids],
             targets=selection.targets,
             frames=source,
+            waveforms=waveforms,
             transcripts=transcripts,
             vectors=vectors or None,
             soft_targets=shares,
@@ -118,7 +135,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         seed=config.seed,
     )
     statistics = None
-    if needs_speech(config):
+    if source is not None and config.model.speech.normalise in ("train", "speaker"):
         compute = pooled_statistics if config.model.task == "linear" else frame_statistics
         statistics = FrameStatistics(*compute(module.train))
     means, stds = _rating_statistics(selection, fold.train)
@@ -134,20 +151,29 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
             train_counts=tuple(selection.class_counts(fold.train).values()),
             train_means=means,
             train_stds=stds,
-            frame_dim=0 if source is None else source.dim,
-            num_layers=1 if source is None else source.num_layers,
+            **_frame_sizes(source, speech_model),
             one_frame=source is not None and source.one_frame,
             vector_dims={name: prepared.corpus.features[name].dim for name in vectors},
             tokenizer=tokenizer.to_json() if tokenizer is not None else "",
             text_model=text_config,
+            speech_model=None if speech_model is None else upstream_record(speech_model),
         ),
         statistics=statistics,
         vector_statistics={
             name: FrameStatistics(*vector_statistics(module.train, name)) for name in vectors
         },
         text_model=text_model,
+        speech_model=speech_model,
         word_shares=source_shares(timed) if timed else {},
     )
+
+
+def _frame_sizes(
+    source: FrameSource | None, speech_model: EncoderUpstream | None
+) -> dict[str, int]:
+    """Values in a frame of one layer, 0 without speech, and how many layers there are."""
+    given = source or speech_model
+    return {} if given is None else {"frame_dim": given.dim, "num_layers": given.num_layers}
 
 
 def _soft_targets(config: Config, selection: Selection) -> dict[str, tuple[float, ...]] | None:

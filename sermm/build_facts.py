@@ -25,12 +25,13 @@ class DataFacts:
         train_means: Mean of each rating over the training part; empty for other targets.
         train_stds: Standard deviation of each rating.
         frame_dim: D, width of the acoustic frames of one layer; 0 without speech.
-        num_layers: K, layers of an encoder that are kept apart. A batch has them side by side,
-            ``(B, F, K * D)``, which ``unflatten(-1, (K, D))`` takes apart.
+        num_layers: K, layers of an encoder that are kept apart, which the model mixes. A batch of
+            cached frames has them side by side, ``(B, F, K * D)``.
         one_frame: Whether an utterance is one acoustic frame.
         vector_dims: Widths of the utterance vectors by name, in the order of their heads.
         tokenizer: The tokenizer as JSON; empty without text.
         text_model: Configuration of the text encoder; empty without text.
+        speech_model: What builds a speech upstream that is trained (``upstreams/record.py``).
     """
 
     names: tuple[str, ...]
@@ -46,6 +47,7 @@ class DataFacts:
     vector_dims: Mapping[str, int] = field(default_factory=dict)
     tokenizer: str = ""
     text_model: Mapping[str, Any] | None = None
+    speech_model: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

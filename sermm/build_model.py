@@ -8,61 +8,24 @@ out about the data, and again from a checkpoint, which carries both as plain dat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from torch import nn
 
-from data_modules.errors import ConfigError
 from sermm.build_facts import DataFacts, FrameStatistics
 from sermm.build_objective import build_objective, build_optimizer_options
+from sermm.build_parts import Parts
 from sermm.build_speech import build_recurrent, build_speech_encoder
 from sermm.build_text import build_text_encoder
 from sermm.config import Config
-from sermm.nn.encoders import ClassificationHead, Standardize
 from sermm.nn.fusion import FrameAttention, SpanPooling
-from sermm.nn.pooling import POOLINGS, MeanPooling, MeanStdPooling, Pooling
+from sermm.nn.pooling import MeanPooling, MeanStdPooling
+from sermm.nn.standardize import Standardize
 from sermm.tasks.acoustic import AcousticTask, LinearTask
 from sermm.tasks.base import EmotionTask
 from sermm.tasks.fusion import AlignedFusionTask, PooledFusionTask
 from sermm.tasks.text import TextTask
 from sermm.tasks.vectors import LateFusionTask
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a task is built from.
-
-    Attributes:
-        config: Sizes and choices.
-        facts: What the data module found out.
-        statistics: Of the training part's frames; None before loading a state dict.
-        vector_statistics: Of its utterance vectors by name; empty before loading a state dict.
-        text_model: A text model with its weights; None before loading a state dict.
-    """
-
-    config: Config
-    facts: DataFacts
-    statistics: FrameStatistics | None = None
-    vector_statistics: Mapping[str, FrameStatistics] = field(default_factory=dict)
-    text_model: nn.Module | None = None
-
-    def known_statistics(self, size: int) -> FrameStatistics:
-        """Those of the training part, or placeholders for ``size`` values."""
-        return self.statistics or FrameStatistics.unknown(size)
-
-    def pooling(self, input_size: int) -> Pooling:
-        """Over time, as ``model.pooling`` says."""
-        return POOLINGS[self.config.model.pooling](input_size=input_size)
-
-    def head(self, input_size: int) -> ClassificationHead:
-        """From a vector to scores."""
-        model = self.config.model
-        return ClassificationHead(
-            input_size=input_size,
-            hidden_size=2 * model.recurrent_hidden,
-            num_classes=len(self.facts.names),
-            dropout=model.dropout,
-        )
+from sermm.upstreams.encoded import EncoderUpstream
 
 
 def build_task(
@@ -72,20 +35,10 @@ def build_task(
     statistics: FrameStatistics | None = None,
     vector_statistics: Mapping[str, FrameStatistics] | None = None,
     text_model: nn.Module | None = None,
+    speech_model: EncoderUpstream | None = None,
 ) -> EmotionTask:
-    """The task that the configuration describes; arguments as the attributes of :class:`Parts`.
-
-    Raises:
-        ConfigError: The frames have several layers, which no task mixes yet.
-    """
-    if facts.num_layers > 1:
-        raise ConfigError(
-            "model.speech.layers",
-            expected="one layer, which this model reads",
-            got=f"{facts.num_layers} ({config.model.speech.layers})",
-            fix="choose last, mean or the number of one layer",
-        )
-    parts = Parts(config, facts, statistics, vector_statistics or {}, text_model)
+    """The task that the configuration describes; arguments as the attributes of :class:`Parts`."""
+    parts = Parts(config, facts, statistics, vector_statistics or {}, text_model, speech_model)
     return _BUILDERS[config.model.task](parts)
 
 
@@ -116,7 +69,7 @@ def _vectors(parts: Parts) -> LateFusionTask:
 
 def _acoustic(parts: Parts) -> AcousticTask:
     config, facts = parts.config, parts.facts
-    encoder = build_speech_encoder(config, parts.known_statistics(facts.frame_dim))
+    encoder = build_speech_encoder(parts)
     pooling = parts.pooling(encoder.output_size)
     return AcousticTask(
         encoder=encoder,
@@ -129,7 +82,7 @@ def _acoustic(parts: Parts) -> AcousticTask:
 
 def _text(parts: Parts) -> TextTask:
     config, facts = parts.config, parts.facts
-    encoder = build_text_encoder(config, facts, parts.text_model)
+    encoder = build_text_encoder(parts)
     pooling = parts.pooling(encoder.output_size)
     return TextTask(
         encoder=encoder,
@@ -147,8 +100,8 @@ def _fusion(parts: Parts) -> EmotionTask:
 
 def _pooled_fusion(parts: Parts) -> PooledFusionTask:
     config, facts = parts.config, parts.facts
-    text = build_text_encoder(config, facts, parts.text_model)
-    speech = build_speech_encoder(config, parts.known_statistics(facts.frame_dim))
+    text = build_text_encoder(parts)
+    speech = build_speech_encoder(parts)
     speech_pooling = parts.pooling(speech.output_size)
     text_pooling = parts.pooling(text.output_size)
     return PooledFusionTask(
@@ -165,15 +118,14 @@ def _pooled_fusion(parts: Parts) -> PooledFusionTask:
 
 def _aligned_fusion(parts: Parts) -> AlignedFusionTask:
     config, facts = parts.config, parts.facts
-    statistics = parts.known_statistics(facts.frame_dim)
-    text = build_text_encoder(config, facts, parts.text_model)
+    text = build_text_encoder(parts)
     aligner: SpanPooling | FrameAttention
     if config.model.alignment == "span":
         # the word's own frames: a recurrent layer below would smear its neighbours into them
-        speech = build_speech_encoder(config, statistics, recurrent=False)
+        speech = build_speech_encoder(parts, recurrent=False)
         aligner = SpanPooling(input_size=speech.output_size)
     else:
-        speech = build_speech_encoder(config, statistics)
+        speech = build_speech_encoder(parts)
         aligner = FrameAttention(
             query_size=text.output_size,
             key_size=speech.output_size,

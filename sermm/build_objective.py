@@ -37,13 +37,17 @@ def build_objective(config: Config, facts: DataFacts) -> Objective:
 def build_optimizer_options(config: Config) -> OptimizerOptions:
     """Learning rates and schedule."""
     optim = config.optim
-    pretrained = optim.lr if config.model.text.name == "scratch" else optim.text_lr or optim.lr
+    rates = {}
+    if optim.text_lr is not None and config.model.text.name != "scratch":
+        rates["text"] = optim.text_lr
+    if optim.speech_lr is not None:
+        rates["speech"] = optim.speech_lr
     return OptimizerOptions(
         lr=optim.lr,
-        pretrained_lr=pretrained,
         weight_decay=optim.weight_decay,
         warmup_share=optim.warmup_share,
         solver=optim.solver,  # type: ignore[arg-type]
         schedule=optim.schedule,  # type: ignore[arg-type]
         schedule_power=optim.schedule_power,
+        pretrained_lr=rates,
     )

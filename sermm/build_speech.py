@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from sermm.build_facts import FrameStatistics
-from sermm.config import Config, ModelConfig, mel_bands
+from sermm.build_parts import Parts
+from sermm.config import ModelConfig, mel_bands, tunes_speech
 from sermm.nn.augment import FrameAugment, TimeStretch
 from sermm.nn.convolution import FrameConvolutions
-from sermm.nn.encoders import SpeechEncoder, Standardize
+from sermm.nn.encoders import SpeechEncoder
 from sermm.nn.recurrent import BiGRU
+from sermm.nn.speech_input import CachedFrames, SpeechInput, TrainedFrames
+from sermm.nn.standardize import Standardize
+from sermm.upstreams.record import build_from_record
 
 
-def build_speech_encoder(
-    config: Config, statistics: FrameStatistics, *, recurrent: bool = True
-) -> SpeechEncoder:
-    """Standardisation, augmentation, convolutions and, if asked for, a recurrent layer."""
-    model, augment = config.model, config.model.augment
+def build_speech_input(parts: Parts) -> SpeechInput:
+    """Frames from the cache, or from an upstream that is trained."""
+    config, facts = parts.config, parts.facts
+    normalise = config.model.speech.normalise
+    if tunes_speech(config):
+        upstream = parts.speech_model or build_from_record(dict(facts.speech_model or {}))
+        if config.model.speech.freeze_front:
+            upstream.freeze_feature_encoder()
+        if config.trainer.gradient_checkpointing:
+            upstream.checkpoint_gradients()
+        return TrainedFrames(upstream, normalized=normalise == "layer")
+    standardize = None
+    if normalise in ("train", "speaker"):
+        known = parts.known_statistics(facts.num_layers * facts.frame_dim)
+        standardize = Standardize(mean=known.mean, std=known.std)
+    return CachedFrames(
+        frame_dim=facts.frame_dim,
+        num_layers=facts.num_layers,
+        standardize=standardize,
+        normalized=normalise == "layer",
+    )
+
+
+def build_speech_encoder(parts: Parts, *, recurrent: bool = True) -> SpeechEncoder:
+    """Input, augmentation, convolutions and, if asked for, a recurrent layer."""
+    model, augment = parts.config.model, parts.config.model.augment
+    source = build_speech_input(parts)
     convolutions = FrameConvolutions(
-        input_size=len(statistics.mean),
+        input_size=source.output_size,
         channels=model.conv_channels,
         num_layers=model.conv_layers,
         dropout=model.dropout,
     )
     return SpeechEncoder(
-        standardize=Standardize(mean=statistics.mean, std=statistics.std),
+        source=source,
         stretch=TimeStretch(share=augment.time_stretch),
         augment=FrameAugment(
             time_masks=augment.time_masks,
@@ -32,7 +57,7 @@ def build_speech_encoder(
             noise=augment.noise,
             gain=augment.gain,
             band_warp=augment.band_warp,
-            num_bands=mel_bands(config),
+            num_bands=mel_bands(parts.config),
         ),
         convolutions=convolutions,
         recurrent=build_recurrent(model, convolutions.output_size) if recurrent else None,

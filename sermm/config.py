@@ -84,6 +84,14 @@ class SpeechConfig:
     layers: str = "last"
     chunk_s: float = 0.0  # encoders: longer clips are computed in pieces; 0: whatever the length
     chunk_overlap_s: float = 1.0  # of two pieces
+    # speech_bert: <s> and </s> are frames, too, so that the first one stands for the clip
+    keep_ends: bool = False
+    # huggingface, wav2vec, speech_bert; false: the upstream is trained with the task, from
+    # waveforms. Its frames change with every step, so model.speech.normalise is none or layer
+    frozen: bool = True
+    # not frozen: the convolutions over the waveform stay as they are and cost no backward pass; for
+    # speech_bert they always do
+    freeze_front: bool = True
     num_bands: int = 64  # mel bands
     num_ceps: int = 40  # cepstral coefficients (mfcc)
     window_ms: float = 25.0  # audio that one frame sees; onnx, of whole clips: of the file
@@ -92,7 +100,8 @@ class SpeechConfig:
     # opensmile: functionals, one frame an utterance; lld, low-level descriptors every 10 ms
     feature_level: str = "functionals"
     # what frames are standardised by. train: the training part; speaker: all clips of the speaker
-    # first, which for test speakers is test audio (never labels): marked beside every number
+    # first, which for test speakers is test audio (never labels): marked beside every number;
+    # layer: each frame of each layer by its own mean and deviation; none
     normalise: str = "train"
     # none: keep the level of the recording; level: subtract the clip's mean over all mel bands;
     # utterance: subtract each dimension's mean over the clip
@@ -177,6 +186,7 @@ class OptimConfig:
     solver: str = "adamw"
     lr: float = 1e-3  # highest learning rate, reached after warm-up
     text_lr: float | None = None  # for a pretrained text encoder; None is lr
+    speech_lr: float | None = None  # for a speech upstream that is trained; None is lr
     weight_decay: float = 0.01  # decoupled with adamw; matrices only
     warmup_share: float = 0.1  # of all steps; 0: the full rate from the first step on
     # how the rate goes on from there: cosine, linear or polynomial to zero after the last step, or
@@ -210,6 +220,9 @@ class TrainerConfig:
     num_nodes: int = 1  # machines
     strategy: str = "auto"  # ddp, fsdp, as Lightning names them
     precision: str = "32-true"  # of weights and arithmetic, as Lightning names it
+    # activations of encoders that are trained are computed again in the backward pass, not kept:
+    # less memory, more time
+    gradient_checkpointing: bool = False
     num_threads: int = 1  # CPU threads a run; results depend on it in the last digits
 
 
@@ -308,6 +321,11 @@ def mel_bands(config: Config) -> int:
 def needs_speech(config: Config) -> bool:
     """Whether the task reads acoustic frames."""
     return config.model.task not in ("text", "vectors")
+
+
+def tunes_speech(config: Config) -> bool:
+    """Whether a speech upstream is trained, so that the task reads waveforms and no cache."""
+    return needs_speech(config) and not config.model.speech.frozen
 
 
 def needs_audio(config: Config) -> bool:

@@ -50,7 +50,8 @@ def write_example(
         predictions: Of the test part.
     """
     dataset = data.module.test
-    if dataset.frames is None:
+    times = dataset.frames or dataset.waveforms
+    if times is None:
         return
     place = {name: row for row, name in enumerate(predictions.ids)}
     recognised = _recognised(predictions)
@@ -65,9 +66,9 @@ def write_example(
         clip = torch.from_numpy(waveform).unsqueeze(0)
         log_mel = picture(clip, torch.tensor([len(waveform)])).frames[0].numpy()
         attention = _attention(task, batch)
-    stride_s = dataset.frames.stride_s
-    # what trimming cut from the start
-    cut_s = dataset.frames.first_center_of(chosen) - dataset.frames.first_center_s
+    stride_s, cut_s = times.stride_s, 0.0
+    if dataset.frames is not None:  # what trimming cut from the start
+        cut_s = dataset.frames.first_center_of(chosen) - dataset.frames.first_center_s
     # the task's convolutions, if any, lower the rate of what is attended to
     rate = task.speech.convolutions.rate if isinstance(task, AlignedFusionTask) else 1
     spans_s = None

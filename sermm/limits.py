@@ -25,12 +25,16 @@ from sermm.config import (
     needs_word_times,
     one_frame,
     ready_features,
+    tunes_speech,
     value_of,
 )
 from sermm.extras import ENCODER_FILES
 
 ENCODERS = ("huggingface", "wav2vec", "vq_wav2vec", "speech_bert")
 """Upstreams with weights."""
+
+TRAINABLE = ("huggingface", "wav2vec", "speech_bert")
+"""Those that can be trained with a task; the codes of vq_wav2vec have no gradient."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "data.draw": ("natural", "balanced"),
@@ -45,7 +49,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     ),
     "model.speech.feature_set": ("eGeMAPSv02", "ComParE_2016"),
     "model.speech.feature_level": ("functionals", "lld"),
-    "model.speech.normalise": ("train", "speaker"),
+    "model.speech.normalise": ("train", "speaker", "layer", "none"),
     "model.speech.center": ("none", "level", "utterance"),
     "optim.solver": ("adamw", "adam", "lbfgs"),
     "optim.schedule": ("cosine", "constant", "linear", "polynomial"),
@@ -105,6 +109,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.augment.time_stretch", 0, 0.9),
     ("optim.lr", 0, 1e3),
     ("optim.text_lr", 0, 1e3),
+    ("optim.speech_lr", 0, 1e3),
     ("optim.weight_decay", 0, 1e3),
     ("optim.epochs", 1, 1e6),
     ("optim.steps", 0, 1e9),
@@ -123,7 +128,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
 # what data.aligners may name
 WORD_SOURCES = ("corpus", "textgrid", "ctc", "pocketsphinx", "uniform")
 # of which zero is not allowed though it bounds the range
-POSITIVE = ("optim.lr", "optim.text_lr")
+POSITIVE = ("optim.lr", "optim.text_lr", "optim.speech_lr")
 # (key, lowest allowed element, whether the list may be empty)
 LISTS: tuple[tuple[str, int | None, bool], ...] = (
     ("data.aligners", None, False),
@@ -179,6 +184,7 @@ def validate(config: Config) -> None:
     _check_solver(config)
     _check_frames(config)
     _check_encoder(config)
+    _check_tuning(config)
     _check_corpus(config)
     if needs_speech(config):
         _check_one_frame(config)
@@ -286,6 +292,26 @@ def _check_encoder(config: Config) -> None:
             got=repr(speech.layers),
             fix="choose one of these",
         )
+
+
+def _check_tuning(config: Config) -> None:
+    """An upstream that is trained reads waveforms, and its frames move with every step."""
+    speech = config.model.speech
+    if not tunes_speech(config):
+        return
+    for key, good, expected in (
+        ("model.task", config.model.task != "linear", "acoustic or fusion"),
+        ("model.speech.upstream", speech.upstream in TRAINABLE, " or ".join(TRAINABLE)),
+        ("model.speech.normalise", speech.normalise in ("none", "layer"), "none or layer"),
+        ("model.speech.center", speech.center == "none", "none"),
+    ):
+        if not good:
+            raise ConfigError(
+                key,
+                expected=f"{expected} with model.speech.frozen=false",
+                got=str(value_of(config, key)),
+                fix="choose one of these, or set model.speech.frozen=true",
+            )
 
 
 def _check_corpus(config: Config) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -23,38 +23,43 @@ class OptimizerOptions:
 
     Attributes:
         lr: Learning rate.
-        pretrained_lr: Learning rate of parameters that came with pretrained weights.
         weight_decay: Matrices only. Decoupled with AdamW, a penalty on the loss with the others.
         warmup_share: Share of all updates over which the rates grow.
         solver: AdamW, Adam, or L-BFGS, which has neither rates nor schedule.
         schedule: How the rates go on after warm-up, see :func:`rate_factor`.
         schedule_power: Of the polynomial.
+        pretrained_lr: Of parts with a learning rate of their own, by name.
     """
 
     lr: float
-    pretrained_lr: float
     weight_decay: float
     warmup_share: float
     solver: Literal["adamw", "adam", "lbfgs"] = "adamw"
     schedule: Schedule = "cosine"
     schedule_power: float = 2.0
+    pretrained_lr: Mapping[str, float] = field(default_factory=dict)
 
 
 def parameter_groups(
-    module: nn.Module, pretrained: nn.Module | None, options: OptimizerOptions
+    module: nn.Module, pretrained: Mapping[str, nn.Module], options: OptimizerOptions
 ) -> list[dict[str, object]]:
     """Trainable parameters by learning rate and weight decay; vectors are not decayed.
 
     Args:
         module: The whole model.
-        pretrained: The part of it with the rate ``pretrained_lr``, if any.
+        pretrained: Parts of it by name; those that ``pretrained_lr`` names have its rates.
         options: Rates.
     """
-    tuned = {id(p) for p in pretrained.parameters()} if pretrained is not None else set()
+    rates = {
+        id(parameter): options.pretrained_lr[name]
+        for name, part in pretrained.items()
+        if name in options.pretrained_lr
+        for parameter in part.parameters()
+    }
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in module.parameters():
         if parameter.requires_grad:
-            rate = options.pretrained_lr if id(parameter) in tuned else options.lr
+            rate = rates.get(id(parameter), options.lr)
             decay = options.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return [
@@ -84,13 +89,16 @@ def rate_factor(step: int, *, num_steps: int, options: OptimizerOptions) -> floa
 
 
 def build_optimizer(
-    module: nn.Module, pretrained: nn.Module | None, options: OptimizerOptions, num_steps: int
+    module: nn.Module,
+    pretrained: Mapping[str, nn.Module],
+    options: OptimizerOptions,
+    num_steps: int,
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     """AdamW or Adam, with warm-up and a schedule.
 
     Args:
         module: The whole model.
-        pretrained: The part of it with a learning rate of its own, if any.
+        pretrained: As for :func:`parameter_groups`.
         options: Rates and schedule.
         num_steps: Updates of the whole run.
 

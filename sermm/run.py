@@ -96,6 +96,7 @@ def _fit(
         statistics=data.statistics,
         vector_statistics=data.vector_statistics,
         text_model=data.text_model,
+        speech_model=data.speech_model,
     )
     logger = build_logger(config, folder)
     try:

@@ -20,7 +20,15 @@ from data_modules.ready import load_ready as load_features
 from data_modules.ready import read_ready, without_features
 from data_modules.selection import Selection, data_sha256, select
 from sermm.align_stage import align_missing, expect_aligners
-from sermm.config import OWN, Config, needs_audio, needs_text, needs_word_times, ready_features
+from sermm.config import (
+    OWN,
+    Config,
+    needs_audio,
+    needs_text,
+    needs_word_times,
+    ready_features,
+    tunes_speech,
+)
 from sermm.inputs import check_inputs, corpus_root
 from sermm.terminal import progress_bar, say
 
@@ -51,7 +59,7 @@ def make_ready(config: Config) -> Prepared:
         prepared = align_missing(config, prepared)
         selected = make_selection(config, prepared).utterances.values()
         check_alignment(selected, config.data.aligners)
-    if needs_audio(config):
+    if needs_audio(config) and not tunes_speech(config):
         from sermm.extract_stage import extract_missing
 
         extract_missing(config, prepared)

@@ -7,42 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from data_modules.batch import Batch
 from sermm.nn.augment import FrameAugment, TimeStretch
 from sermm.nn.convolution import FrameConvolutions
 from sermm.nn.masking import clear_padding, length_mask
 from sermm.nn.recurrent import BiGRU
-
-
-class Standardize(nn.Module):
-    """Subtract the mean and divide by the standard deviation of the training part.
-
-    The statistics are buffers, so they travel with the checkpoint and a model needs nothing else
-    to read a new recording. Padding stays zero.
-
-    Args:
-        mean: ``(D,)`` over the frames of the fold's training part.
-        std: ``(D,)``; a dimension that never changes is left at scale one.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, *, mean: Tensor, std: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("std", torch.where(std > 1e-8, std, torch.ones_like(std)).float())
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """``(B, F, D)`` to ``(B, F, D)``."""
-        mask = length_mask(lengths, frames.shape[1])
-        return clear_padding((frames - self.mean) / self.std, mask)
+from sermm.nn.speech_input import SpeechInput, TrainedFrames
 
 
 class SpeechEncoder(nn.Module):
-    """Standardised frames through augmentation, convolutions and a recurrent layer.
+    """Frames of a batch through augmentation, convolutions and a recurrent layer.
 
     Args:
-        standardize: Statistics of the training part.
+        source: Where frames come from: the cache, or an upstream that is trained.
         stretch: Changes of the rate of training clips.
         augment: Other changes of training frames.
         convolutions: Halvings of the frame rate, possibly none.
@@ -53,7 +30,7 @@ class SpeechEncoder(nn.Module):
     def __init__(
         self,
         *,
-        standardize: Standardize,
+        source: SpeechInput,
         stretch: TimeStretch,
         augment: FrameAugment,
         convolutions: FrameConvolutions,
@@ -61,7 +38,7 @@ class SpeechEncoder(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.standardize = standardize
+        self.source = source
         self.stretch = stretch
         self.augment = augment
         self.convolutions = convolutions
@@ -69,17 +46,17 @@ class SpeechEncoder(nn.Module):
         self.recurrent = recurrent
         self.output_size = convolutions.output_size if recurrent is None else recurrent.output_size
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode.
+    def pretrained(self) -> dict[str, nn.Module]:
+        """The upstream as ``speech``, where it is trained."""
+        return {"speech": self.source.upstream} if isinstance(self.source, TrainedFrames) else {}
 
-        Args:
-            frames: ``(B, F, D)`` as the upstream gives them.
-            lengths: ``(B,)`` int64.
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Encode.
 
         Returns:
             States ``(B, F', E)``, zero in the padding, and their lengths ``(B,)``.
         """
-        frames, lengths = self.stretch(self.standardize(frames, lengths), lengths)
+        frames, lengths = self.stretch(*self.source(batch))
         frames = self.augment(frames, lengths)
         frames, lengths = self.convolutions(frames, lengths)
         if self.recurrent is not None:

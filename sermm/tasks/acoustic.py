@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
-from sermm.nn.encoders import SpeechEncoder, Standardize
+from sermm.nn.encoders import SpeechEncoder
 from sermm.nn.masking import length_mask
 from sermm.nn.pooling import MeanPooling, MeanStdPooling
+from sermm.nn.standardize import Standardize
 from sermm.optim import OptimizerOptions, build_solver, minimise
 from sermm.tasks.base import EmotionTask, Objective
 
@@ -94,9 +95,13 @@ class AcousticTask(EmotionTask):
         self.pooling = pooling
         self.head = head
 
+    def pretrained(self) -> dict[str, nn.Module]:
+        """The speech upstream, where it is trained."""
+        return self.encoder.pretrained()
+
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""
-        states, lengths = self.encoder(*batch.speech())  # (B, F', E)
+        states, lengths = self.encoder(batch)  # (B, F', E)
         pooled = self.pooling(states, length_mask(lengths, states.shape[1]))
         scores: Tensor = self.head(pooled)
         return scores

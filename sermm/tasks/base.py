@@ -78,9 +78,9 @@ class EmotionTask(L.LightningModule):
         """Scores ``(B, C)``."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
-    def pretrained(self) -> nn.Module | None:
-        """The part that came with pretrained weights and has a learning rate of its own."""
-        return None
+    def pretrained(self) -> dict[str, nn.Module]:
+        """Encoders that may have a learning rate of their own: ``speech`` and ``text``."""
+        return {}
 
     def shared_step(self, batch: Batch, stage: Stage) -> Tensor:
         """Score a batch and keep what the stage needs; returns the loss.

@@ -138,16 +138,16 @@ class AlignedFusionTask(FusionTask):
             self.no_words = MissingWords(size=text.output_size)
             self.no_speech = MissingVector(size=aligner.output_size)
 
-    def pretrained(self) -> nn.Module | None:
-        """The text encoder."""
-        return self.text
+    def pretrained(self) -> dict[str, nn.Module]:
+        """Both encoders."""
+        return {"text": self.text} | self.speech.pretrained()
 
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""
         present = self.draw_present(len(batch))
         heard: tuple[Tensor, Tensor] | None = None
         if not self.lacks(SPEECH):
-            heard = self.speech(*batch.speech())  # (B, F', E), (B,)
+            heard = self.speech(batch)  # (B, F', E), (B,)
         pieces = self._pieces(batch, None if present is None else present[1])
         if heard is None:
             spoken = self.no_speech.vector.expand(*pieces.states.shape[:2], -1)
@@ -165,14 +165,16 @@ class AlignedFusionTask(FusionTask):
         """Pieces of the words; stand-ins where text is absent, or not ``present`` ``(B,)``."""
         with_times = isinstance(self.aligner, SpanPooling)
         if self.lacks(TEXT):
-            return _Pieces(*self.no_words.sequence(batch.speech()[1]))
+            return _Pieces(*self.no_words.sequence(self.speech.source.lengths(batch)))
         input_ids, lengths, word_mask = batch.text()
         # without speech there is nothing that times would point at
         spans = batch.spans() if with_times and not self.lacks(SPEECH) else None
         read = _Pieces(self.text(input_ids, lengths, word_mask), lengths, word_mask, spans)
         if present is None:
             return read
-        return _either(read, _Pieces(*self.no_words.sequence(batch.speech()[1])), present)
+        return _either(
+            read, _Pieces(*self.no_words.sequence(self.speech.source.lengths(batch))), present
+        )
 
     def _spoken(self, frames: Tensor, frame_lengths: Tensor, pieces: _Pieces) -> Tensor:
         """What is heard at each piece: ``(B, F', E)`` to ``(B, L, A)``."""
@@ -188,7 +190,7 @@ class AlignedFusionTask(FusionTask):
         """What each frame counts for each piece ``(B, L, F')``; None where times decide."""
         if isinstance(self.aligner, SpanPooling):
             return None
-        frames, frame_lengths = self.speech(*batch.speech())
+        frames, frame_lengths = self.speech(batch)
         tokens = self.text(*batch.text())
         return self.aligner.weights(tokens, frames, frame_lengths)
 
@@ -255,9 +257,9 @@ class PooledFusionTask(FusionTask):
             self.no_text = MissingVector(size=text_pooling.output_size)
             self.no_speech = MissingVector(size=speech_pooling.output_size)
 
-    def pretrained(self) -> nn.Module | None:
-        """The text encoder."""
-        return self.text
+    def pretrained(self) -> dict[str, nn.Module]:
+        """Both encoders."""
+        return {"text": self.text} | self.speech.pretrained()
 
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""
@@ -265,7 +267,7 @@ class PooledFusionTask(FusionTask):
         if self.lacks(SPEECH):
             spoken = self.no_speech.vector.expand(len(batch), -1)
         else:
-            frames, lengths = self.speech(*batch.speech())
+            frames, lengths = self.speech(batch)
             spoken = self.speech_pooling(frames, length_mask(lengths, frames.shape[1]))
         if self.lacks(TEXT):
             read = self.no_text.vector.expand(len(batch), -1)

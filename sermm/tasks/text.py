@@ -36,9 +36,9 @@ class TextTask(EmotionTask):
         self.pooling = pooling
         self.head = head
 
-    def pretrained(self) -> nn.Module | None:
+    def pretrained(self) -> dict[str, nn.Module]:
         """The text encoder."""
-        return self.encoder
+        return {"text": self.encoder}
 
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""

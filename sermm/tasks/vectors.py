@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
-from sermm.nn.encoders import Standardize
 from sermm.nn.missing import draw_present
+from sermm.nn.standardize import Standardize
 from sermm.optim import OptimizerOptions
 from sermm.tasks.base import EmotionTask, Objective
 

@@ -94,6 +94,11 @@ class EncoderUpstream(SpeechUpstream):
             self.max_samples = _longest(encoder, self.chunk_frames)
         self.frozen = False
         self._identity = dict(identity)
+        self._stated = {
+            "layers": layers,
+            "chunk_s": chunk_s,
+            "chunk_overlap_s": chunk_overlap_s,
+        }
         self._digest: tuple[tuple[int, ...], str] | None = None
         self.eval()
 
@@ -179,6 +184,10 @@ class EncoderUpstream(SpeechUpstream):
             told["chunk_frames"] = self.chunk_frames
             told["overlap_frames"] = self.overlap_frames
         return told
+
+    def layer_options(self) -> dict[str, Any]:
+        """Choice of layers and pieces, as the constructor takes them."""
+        return dict(self._stated)
 
     def weights_sha256(self) -> str:
         """Over the state dict as it is now, computed again when a weight was written to."""

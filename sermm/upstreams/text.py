@@ -97,6 +97,13 @@ def load_text_model(name: str, revision: str | None = None) -> nn.Module:
     return _without_pooler(model)
 
 
+def checkpoint_text_gradients(model: nn.Module) -> None:
+    """In training, compute activations again in the backward pass instead of keeping them."""
+    model.activation_checkpointing_enable(  # type: ignore[operator]
+        activation_checkpointing_kwargs={"use_reentrant": False}
+    )
+
+
 def _find_folder(name: str, revision: str | None) -> Path:
     return find_folder(name, revision, settings=("config.json",), where=f"model.text.name={name}")
 

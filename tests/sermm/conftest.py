@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.sermm.small_corpus import write_small_corpus
+from tests.sermm.upstreams.speech_models import Models
 from tests.sermm.workplace import Workplace
 
 
@@ -36,3 +37,9 @@ def place(
     yield Workplace(tmp_path, small_release, small_cache)
     # what a run switched on for its process
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """Tiny speech encoders in folders. Not to be written to: tests that change one copy it."""
+    return Models(tmp_path_factory.mktemp("speech_models"))

@@ -137,14 +137,19 @@ def test_class_weights_are_inverse_to_the_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text_lr", "expected"),
-    [("scratch", 1e-5, 1e-3), ("org/model", 1e-5, 1e-5), ("org/model", None, 1e-3)],
+    ("name", "text_lr", "speech_lr", "expected"),
+    [
+        ("scratch", 1e-5, None, {}),
+        ("org/model", 1e-5, None, {"text": 1e-5}),
+        ("org/model", None, 1e-4, {"speech": 1e-4}),
+        ("org/model", 1e-5, 1e-4, {"text": 1e-5, "speech": 1e-4}),
+    ],
 )
 def test_pretrained_weights_have_a_rate_of_their_own(
-    name: str, text_lr: float | None, expected: float
+    name: str, text_lr: float | None, speech_lr: float | None, expected: dict[str, float]
 ) -> None:
     config: Config = tiny_config("text")
     config.model.text.name = name
-    config.optim.lr, config.optim.text_lr = 1e-3, text_lr
+    config.optim.lr, config.optim.text_lr, config.optim.speech_lr = 1e-3, text_lr, speech_lr
     options = build_optimizer_options(config)
     assert (options.lr, options.pretrained_lr) == (1e-3, expected)

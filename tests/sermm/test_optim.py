@@ -18,7 +18,7 @@ from sermm.optim import (
     rate_factor,
 )
 
-OPTIONS = OptimizerOptions(lr=0.1, pretrained_lr=0.01, weight_decay=0.5, warmup_share=0.1)
+OPTIONS = OptimizerOptions(lr=0.1, pretrained_lr={"text": 0.01}, weight_decay=0.5, warmup_share=0.1)
 
 
 class Model(nn.Module):
@@ -41,7 +41,7 @@ def names_in(
 
 def test_groups() -> None:
     model = Model()
-    groups = parameter_groups(model, model.encoder, OPTIONS)
+    groups = parameter_groups(model, {"text": model.encoder}, OPTIONS)
     assert names_in(groups, model) == {
         (0.01, 0.5): {"encoder.0.weight"},
         (0.01, 0.0): {"encoder.1.weight", "encoder.1.bias"},
@@ -52,7 +52,7 @@ def test_groups() -> None:
 
 def test_without_a_pretrained_part() -> None:
     model = Model()
-    groups = names_in(parameter_groups(model, None, OPTIONS), model)
+    groups = names_in(parameter_groups(model, {}, OPTIONS), model)
     assert set(groups) == {(0.1, 0.5), (0.1, 0.0)}
     assert set().union(*groups.values()) == dict(model.named_parameters()).keys()
 
@@ -60,7 +60,7 @@ def test_without_a_pretrained_part() -> None:
 def test_what_is_frozen_is_in_no_group() -> None:
     model = Model()
     model.encoder.requires_grad_(False)
-    groups = names_in(parameter_groups(model, model.encoder, OPTIONS), model)
+    groups = names_in(parameter_groups(model, {"text": model.encoder}, OPTIONS), model)
     assert set().union(*groups.values()) == {
         name for name, _ in model.named_parameters() if not name.startswith("encoder")
     }
@@ -68,17 +68,19 @@ def test_what_is_frozen_is_in_no_group() -> None:
 
 def test_equal_rates_share_a_group() -> None:
     model = Model()
-    equal = OptimizerOptions(lr=0.1, pretrained_lr=0.1, weight_decay=0.0, warmup_share=0.1)
-    assert len(parameter_groups(model, model.encoder, equal)) == 1
+    equal = OptimizerOptions(
+        lr=0.1, pretrained_lr={"text": 0.1}, weight_decay=0.0, warmup_share=0.1
+    )
+    assert len(parameter_groups(model, {"text": model.encoder}, equal)) == 1
 
 
 def rates(num_steps: int, warmup_share: float) -> list[tuple[float, ...]]:
     """The rates that each update uses, and those after the last."""
     model = Model()
     options = OptimizerOptions(
-        lr=0.1, pretrained_lr=0.01, weight_decay=0.0, warmup_share=warmup_share
+        lr=0.1, pretrained_lr={"text": 0.01}, weight_decay=0.0, warmup_share=warmup_share
     )
-    optimizer, schedule = build_optimizer(model, model.encoder, options, num_steps)
+    optimizer, schedule = build_optimizer(model, {"text": model.encoder}, options, num_steps)
     used = []
     for _ in range(num_steps):
         used.append(tuple(group["lr"] for group in optimizer.param_groups))
@@ -120,7 +122,7 @@ def test_short_runs(num_steps: int, warmup_share: float, first: float, last: flo
 def factors(schedule: Schedule, num_steps: int, warmup_share: float) -> list[float]:
     options = OptimizerOptions(
         lr=0.1,
-        pretrained_lr=0.1,
+        pretrained_lr={"text": 0.1},
         weight_decay=0.0,
         warmup_share=warmup_share,
         schedule=schedule,
@@ -147,9 +149,9 @@ def test_adam_penalises_the_loss_and_adamw_the_weight() -> None:
         layer = nn.Linear(1, 1)
         nn.init.constant_(layer.weight, 2.0)
         options = OptimizerOptions(
-            lr=0.1, pretrained_lr=0.1, weight_decay=0.5, warmup_share=0.0, solver=solver
+            lr=0.1, pretrained_lr={"text": 0.1}, weight_decay=0.5, warmup_share=0.0, solver=solver
         )
-        optimizer, _ = build_optimizer(layer, None, options, 10)
+        optimizer, _ = build_optimizer(layer, {}, options, 10)
         for parameter in layer.parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
@@ -161,8 +163,10 @@ def test_decay_shrinks_matrices_alone() -> None:
     """Without a gradient, decoupled decay alone moves a weight: by lr times decay."""
     layer = nn.Linear(2, 2)
     before = {name: p.detach().clone() for name, p in layer.named_parameters()}
-    options = OptimizerOptions(lr=0.1, pretrained_lr=0.1, weight_decay=0.5, warmup_share=0.0)
-    optimizer, _ = build_optimizer(layer, None, options, 10)
+    options = OptimizerOptions(
+        lr=0.1, pretrained_lr={"text": 0.1}, weight_decay=0.5, warmup_share=0.0
+    )
+    optimizer, _ = build_optimizer(layer, {}, options, 10)
     for parameter in layer.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

@@ -6,16 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from data_modules.batch import Batch
 from sermm.nn.augment import FrameAugment, TimeStretch
 from sermm.nn.convolution import FrameConvolutions
-from sermm.nn.encoders import (
-    ClassificationHead,
-    MaskToken,
-    SpeechEncoder,
-    Standardize,
-    TextEncoder,
-)
+from sermm.nn.encoders import ClassificationHead, MaskToken, SpeechEncoder, TextEncoder
 from sermm.nn.recurrent import BiGRU
+from sermm.nn.speech_input import CachedFrames
+from sermm.nn.standardize import Standardize
 from sermm.upstreams.text import build_text_model
 from tests.sermm.nn.padding import (
     LENGTHS,
@@ -37,12 +34,20 @@ def speech_encoder(
     )
     return SpeechEncoder(
         stretch=TimeStretch(),
-        standardize=Standardize(mean=torch.arange(4.0), std=torch.tensor([1.0, 2.0, 0.5, 0.0])),
+        source=CachedFrames(
+            frame_dim=4,
+            standardize=Standardize(mean=torch.arange(4.0), std=torch.tensor([1.0, 2.0, 0.5, 0.0])),
+        ),
         augment=FrameAugment(noise=noise),
         convolutions=convolutions,
         recurrent=BiGRU(input_size=convolutions.output_size, hidden_size=3) if recurrent else None,
         dropout=dropout,
     )
+
+
+def frames_batch(frames: Tensor, lengths: Tensor) -> Batch:
+    names = [""] * len(lengths)
+    return Batch(names, names, torch.zeros(len(lengths)), frames=frames, frame_lengths=lengths)
 
 
 def text_model(**changes: Any) -> nn.Module:
@@ -101,7 +106,7 @@ def test_statistics_travel_with_the_checkpoint() -> None:
 @pytest.mark.parametrize("recurrent", [True, False])
 def test_padding_is_invisible_to_the_speech_encoder(num_layers: int, recurrent: bool) -> None:
     encoder = speech_encoder(num_layers, recurrent=recurrent, dropout=0.5, noise=1.0)
-    assert_padding_is_invisible(encoder, lambda m, x, n: m(x, n), random_rows(4))
+    assert_padding_is_invisible(encoder, lambda m, x, n: m(frames_batch(x, n)), random_rows(4))
 
 
 @pytest.mark.parametrize("num_layers", [0, 2])
@@ -109,7 +114,7 @@ def test_padding_is_invisible_to_the_speech_encoder(num_layers: int, recurrent: 
 @pytest.mark.parametrize("training", [True, False])
 def test_states_are_zero_in_the_padding(num_layers: int, recurrent: bool, training: bool) -> None:
     encoder = speech_encoder(num_layers, recurrent=recurrent, noise=0.5).train(training)
-    states, lengths = encoder(*pad_rows(random_rows(4)))
+    states, lengths = encoder(frames_batch(*pad_rows(random_rows(4))))
     assert states.shape[2] == encoder.output_size == (6 if recurrent or num_layers else 4)
     assert lengths.tolist() == [-(-length // 2**num_layers) for length in LENGTHS]
     for state, length in zip(states, lengths.tolist(), strict=True):
@@ -118,12 +123,12 @@ def test_states_are_zero_in_the_padding(num_layers: int, recurrent: bool, traini
 
 
 def test_randomness_is_for_training_alone() -> None:
-    values, lengths = pad_rows(random_rows(4))
+    batch = frames_batch(*pad_rows(random_rows(4)))
     for options in ({"dropout": 0.5}, {"noise": 0.5}):
         encoder = speech_encoder(**options).train()
-        assert not torch.equal(encoder(values, lengths)[0], encoder(values, lengths)[0])
+        assert not torch.equal(encoder(batch)[0], encoder(batch)[0])
         encoder.eval()
-        assert torch.equal(encoder(values, lengths)[0], encoder(values, lengths)[0])
+        assert torch.equal(encoder(batch)[0], encoder(batch)[0])
 
 
 # --- text

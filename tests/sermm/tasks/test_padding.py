@@ -88,7 +88,7 @@ def test_gradient_reaches_what_should_train_and_nothing_else(name: str, frozen: 
     batch = with_garbage(random_samples(config, SIZES))
     before = {key: value.clone() for key, value in task.state_dict().items()}
     task.output(task(batch), batch).backward()
-    text = task.pretrained()
+    text = task.pretrained().get("text")
     kept = {id(p) for p in text.parameters()} if text is not None and frozen else set()
     # BERT's attention keys have a bias that softmax cannot see
     invisible = ("attention.self.key.bias",)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from data_modules.batch import Batch
-from sermm.nn.encoders import Standardize
+from sermm.nn.standardize import Standardize
 from sermm.optim import OptimizerOptions
 from sermm.tasks.base import Objective
 from sermm.tasks.vectors import LateFusionTask

@@ -1,0 +1,54 @@
+"""What every task is built from, and the parts that several tasks share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from sermm.build_facts import DataFacts, FrameStatistics
+from sermm.config import Config
+from sermm.nn.encoders import ClassificationHead
+from sermm.nn.pooling import POOLINGS, Pooling
+from sermm.upstreams.encoded import EncoderUpstream
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a task is built from.
+
+    Attributes:
+        config: Sizes and choices.
+        facts: What the data module found out.
+        statistics: Of the training part's frames; None before loading a state dict.
+        vector_statistics: Of its utterance vectors by name; empty before loading a state dict.
+        text_model: A text model with its weights; None before loading a state dict.
+        speech_model: A speech upstream to train, with its weights; None before loading a state
+            dict, and where frames come from the cache.
+    """
+
+    config: Config
+    facts: DataFacts
+    statistics: FrameStatistics | None = None
+    vector_statistics: Mapping[str, FrameStatistics] = field(default_factory=dict)
+    text_model: nn.Module | None = None
+    speech_model: EncoderUpstream | None = None
+
+    def known_statistics(self, size: int) -> FrameStatistics:
+        """Those of the training part, or placeholders for ``size`` values."""
+        return self.statistics or FrameStatistics.unknown(size)
+
+    def pooling(self, input_size: int) -> Pooling:
+        """Over time, as ``model.pooling`` says."""
+        return POOLINGS[self.config.model.pooling](input_size=input_size)
+
+    def head(self, input_size: int) -> ClassificationHead:
+        """From a vector to scores."""
+        model = self.config.model
+        return ClassificationHead(
+            input_size=input_size,
+            hidden_size=2 * model.recurrent_hidden,
+            num_classes=len(self.facts.names),
+            dropout=model.dropout,
+        )

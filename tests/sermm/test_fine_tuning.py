@@ -1,0 +1,135 @@
+"""Speech upstreams that are trained with the task, from waveforms to a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.tiny_converted import save_convolutions, save_speech_bert
+from data_modules.text import Tokenizer
+from sermm.build_checkpoint import load_task
+from sermm.build_data import build_data
+from sermm.checkpoints import read_checkpoint
+from sermm.compose import load_config
+from sermm.stages import load_ready, make_selection
+from tests.sermm.upstreams.speech_models import Models
+from tests.sermm.workplace import Workplace, probabilities, read_json
+
+
+def tuned(upstream: str, name: Path, *more: str) -> tuple[str, ...]:
+    return (
+        f"model.speech.upstream={upstream}",
+        f"model.speech.name={name}",
+        "model.speech.frozen=false",
+        "model.speech.normalise=none",
+        "optim.epochs=1",
+        *more,
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small random model for each upstream that can be trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    return {
+        "huggingface": models.path("wav2vec2, group norm"),
+        "wav2vec": save_convolutions(folder / "wav2vec_large.pt", "wav2vec"),
+        "speech_bert": save_speech_bert(folder / "bert"),
+    }
+
+
+def no_model(*args: object, **rest: object) -> None:
+    raise AssertionError("a checkpoint has all that it takes")
+
+
+@pytest.mark.parametrize(
+    ("upstream", "task", "more"),
+    [
+        ("huggingface", "acoustic", ("model.speech.layers=all", "model.speech.normalise=layer")),
+        ("huggingface", "span", ("trainer.gradient_checkpointing=true",)),
+        ("wav2vec", "acoustic", ("model.speech.freeze_front=false",)),
+        ("speech_bert", "none", ("model.speech.keep_ends=true", "trainer.precision=bf16-mixed")),
+    ],
+)
+def test_a_checkpoint_is_enough_to_predict(
+    place: Workplace,
+    monkeypatch: pytest.MonkeyPatch,
+    folders: dict[str, Path],
+    upstream: str,
+    task: str,
+    more: Sequence[str],
+) -> None:
+    stores = place.cache / "features"
+    before = set(stores.iterdir()) if stores.is_dir() else set()
+    folder = place.fit(task, *tuned(upstream, folders[upstream], *more))
+    assert (set(stores.iterdir()) if stores.is_dir() else set()) == before, "nothing is cached"
+    assert read_json(folder / "environment.json")["speech_model"]["name"] == str(folders[upstream])
+    config = load_config(str(folder / "config.yaml"))
+    prepared = load_ready(config)
+    batches = list(
+        build_data(config, prepared, make_selection(config, prepared)).module.test_dataloader()
+    )
+    for where in ("load", "train"):
+        monkeypatch.setattr(Tokenizer, where, no_model)
+    monkeypatch.setattr("sermm.features.build_speech_upstream", no_model)
+    monkeypatch.chdir(folder.parent)
+    model, _, facts = load_task(folder / "checkpoints" / "best.ckpt")
+    assert facts.speech_model is not None
+    assert facts.speech_model["name"] == upstream
+    expected = probabilities(folder)
+    half = "trainer.precision=bf16-mixed" in more
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        for batch in batches:
+            found = torch.softmax(model(batch).float(), dim=-1)
+            for name, row in zip(batch.utterance_ids, found.tolist(), strict=True):
+                assert row == pytest.approx(expected[name], abs=1e-6)
+
+
+@pytest.mark.parametrize("freeze_front", [True, False])
+def test_training_changes_what_is_not_frozen(
+    place: Workplace, folders: dict[str, Path], freeze_front: bool
+) -> None:
+    settings = tuned(
+        "huggingface",
+        folders["huggingface"],
+        f"model.speech.freeze_front={str(freeze_front).lower()}",
+        "optim.weight_decay=0.1",
+        "optim.warmup_share=0",
+        "optim.epochs=2",
+    )
+    folder = place.fit("acoustic", *settings) / "checkpoints"
+    start = Models(folders["huggingface"].parent).load("wav2vec2, group norm").state_dict()
+    trained = read_checkpoint(folder / "last.ckpt")["state_dict"]
+    prefix = "encoder.source.upstream."
+    same = {
+        name
+        for name, value in start.items()
+        if torch.equal(trained[prefix + name], value) and not name.endswith("k_proj.bias")
+    }
+    front = {name for name in start if "feature_extractor" in name}
+    assert front
+    assert same == (front if freeze_front else set())
+
+
+@pytest.mark.parametrize(
+    ("task", "more", "expected"),
+    [
+        ("acoustic", ("model.speech.normalise=train",), "model.speech.normalise: expected none or"),
+        ("acoustic", ("model.speech.upstream=logmel",), "model.speech.upstream: expected hugg"),
+        ("acoustic", ("model.speech.upstream=vq_wav2vec",), "model.speech.upstream: expected hugg"),
+        ("linear", (), "model.task: expected acoustic or fusion with model.speech.frozen=false"),
+        ("acoustic", ("model.speech.layers=0,9",), "model.speech.layers: expected last, mean, all"),
+    ],
+)
+def test_what_cannot_be_trained(
+    place: Workplace, folders: dict[str, Path], task: str, more: Sequence[str], expected: str
+) -> None:
+    said = place.sermm(
+        "fit", *place.settings(task, *tuned("huggingface", folders["huggingface"], *more))
+    )
+    assert (said.status, said.out) == (2, "")
+    assert expected in said.err
+    assert said.err.count("\n") == 1
