@@ -1,0 +1,144 @@
+"""Commands as jobs on this machine. SLURM's side is tested where there is a SLURM."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_modules.errors import ConfigError
+from sermm.jobs import Engine, Job, parse_engine, run_jobs
+from sermm.jobs_watch import Queue, last_line
+
+# submitit forgets the controllers of jobs that ended
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+
+
+def test_engines() -> None:
+    assert parse_engine("local:3") == Engine("local", 3, {})
+    assert parse_engine("slurm") == Engine("slurm", None, {})
+    options = ["slurm_partition=gpu", "timeout_min=600", "mem_gb=7.5"]
+    assert parse_engine("slurm:8", options) == Engine(
+        "slurm", 8, {"slurm_partition": "gpu", "timeout_min": 600, "mem_gb": 7.5}
+    )
+
+
+@pytest.mark.parametrize(
+    ("on", "options", "expected"),
+    [
+        ("local", [], r"--on: expected local:N, slurm or slurm:N, got 'local'"),
+        ("local:0", [], "--on: expected"),
+        ("pbs", [], "--on: expected"),
+        ("slurm", ["partition"], "--on-option: expected key=value, got 'partition'"),
+    ],
+)
+def test_other_engines_are_refused(on: str, options: list[str], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        parse_engine(on, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"timeout_mim": 3}, r"--on-option: .*; did you mean timeout_min\?"),
+        ({"mem_gb": "much"}, "--on-option: "),
+        ({"slurm_partitoin": "gpu"}, r"did you mean slurm_partition\?"),
+    ],
+)
+def test_options_that_submitit_does_not_know(
+    tmp_path: Path, options: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        run_jobs([Job("a", ("config",))], Engine("local", 1, options), tmp_path, title="t")
+
+
+def test_slurm_is_missed_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"--on: expected a machine with SLURM's commands"):
+        run_jobs([Job("a", ("config",))], Engine("slurm"), tmp_path, title="t")
+
+
+def test_jobs_run_and_a_failed_one_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [
+        Job("one", ("config", "fusion_demo", "seed=7")),
+        Job("wrong", ("config", "fusion_demo", "optim.lrr=1")),
+        Job("two", ("config", "linear_demo")),
+    ]
+    polls: list[None] = []
+    outcome = run_jobs(
+        jobs, Engine("local", 2), tmp_path, title="test", on_poll=lambda: polls.append(None)
+    )
+    assert sorted(outcome.finished) == ["one", "two"]
+    (why,) = outcome.failed.values()
+    assert why.startswith("error: optim.lrr=1: expected ")
+    assert "(exit status 2; see " in why
+    assert polls
+    logs = [path.read_text() for path in tmp_path.glob("*_log.out")]
+    assert sum("seed: 7" in log for log in logs) == 1
+    assert "  one finished" in capsys.readouterr().out
+
+
+def processes_that(say: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if say in line and int(folder.name) != os.getpid():
+            found.append(int(folder.name))
+    return found
+
+
+def test_an_interruption_ends_the_jobs(tmp_path: Path) -> None:
+    def interrupt_at(count: int) -> Callable[[], None]:
+        calls: list[None] = []
+
+        def on_poll() -> None:
+            calls.append(None)
+            if len(calls) == count:
+                assert processes_that(str(tmp_path))
+                raise KeyboardInterrupt
+
+        return on_poll
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(
+            [Job(f"j{i}", ("config", "fusion_demo")) for i in range(2)],
+            Engine("local", 2),
+            tmp_path,
+            title="t",
+            on_poll=interrupt_at(2),
+        )
+    assert not processes_that(str(tmp_path))
+
+
+def test_a_job_that_left_the_queue_without_a_result_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho '12_0 RUNNING'\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    now = [0.0]
+    monkeypatch.setattr("sermm.jobs_watch.time.monotonic", lambda: now[0])
+    queue = Queue()
+    for now[0], vanished in ((0.0, False), (20.0, False), (31.0, True)):
+        assert not queue.has_vanished("12_0")
+        assert queue.has_vanished("12_1") is vanished
+    assert queue.states == {"12_0": "RUNNING"}
+    # a controller that does not answer: nobody knows
+    squeue.write_text("#!/bin/sh\nexit 1\n")
+    now[0] = 60.0
+    assert not queue.has_vanished("12_1")
+
+
+def test_last_lines_are_those_of_the_job(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_line(log) == ""
+    log.write_text("hello\nerror: x\n\nsubmitit INFO (2026) - Exiting\n")
+    assert last_line(log) == "error: x"
