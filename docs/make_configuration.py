@@ -21,7 +21,7 @@ from omegaconf import MISSING
 from data_modules.atomic import write_text
 from sermm.compose import load_config
 from sermm.config import Config, result_keys, type_name, valid_keys
-from sermm.limits import CHOICES, LISTS, POSITIVE, RANGES
+from sermm.limits import CHOICES, LISTS, POSITIVE, RANGES, REPEATING
 
 PAGE = Path(__file__).with_name("configuration.md")
 _ANY = 1000
@@ -104,7 +104,9 @@ def allowed(key: str) -> str:
     lists = {name: (lowest, may_be_empty) for name, lowest, may_be_empty in LISTS}
     if key in lists:
         lowest, may_be_empty = lists[key]
-        each = "each once" if lowest is None else f"each once, at least {lowest}"
+        rules = [] if key in REPEATING else ["each once"]
+        rules += [] if lowest is None else [f"at least {lowest}"]
+        each = ", ".join(rules)
         kind = f"list of {_TYPES[kind.removeprefix('list[').removesuffix(']')]}"
         return f"{kind}, {each}{'' if may_be_empty else ', not empty'}{optional}"
     return f"{_TYPES[kind]}{optional}"

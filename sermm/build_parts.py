@@ -9,6 +9,7 @@ from torch import nn
 
 from sermm.build_facts import DataFacts, FrameStatistics
 from sermm.config import Config
+from sermm.nn.ecapa import EcapaPooling, EcapaSizes
 from sermm.nn.encoders import ClassificationHead
 from sermm.nn.pooling import POOLINGS, Pooling
 from sermm.upstreams.encoded import EncoderUpstream
@@ -41,14 +42,19 @@ class Parts:
 
     def pooling(self, input_size: int) -> Pooling:
         """Over time, as ``model.pooling`` says."""
-        return POOLINGS[self.config.model.pooling](input_size=input_size)
+        model = self.config.model
+        if model.pooling == "ecapa":
+            return EcapaPooling(input_size=input_size, sizes=EcapaSizes(**vars(model.ecapa)))
+        return POOLINGS[model.pooling](input_size=input_size)
 
     def head(self, input_size: int) -> ClassificationHead:
         """From a vector to scores."""
         model = self.config.model
         return ClassificationHead(
             input_size=input_size,
-            hidden_size=2 * model.recurrent_hidden,
+            hidden_size=2 * model.recurrent_hidden
+            if model.head_hidden is None
+            else model.head_hidden,
             num_classes=len(self.facts.names),
             dropout=model.dropout,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from sermm.build_parts import Parts
 from sermm.config import ModelConfig, mel_bands, tunes_speech
 from sermm.nn.augment import FrameAugment, TimeStretch
@@ -37,11 +39,11 @@ def build_speech_input(parts: Parts) -> SpeechInput:
 
 
 def build_speech_encoder(parts: Parts, *, recurrent: bool = True) -> SpeechEncoder:
-    """Input, augmentation, convolutions and, if asked for, a recurrent layer."""
+    """Input, augmentation, projection, convolutions and, if asked for, a recurrent layer."""
     model, augment = parts.config.model, parts.config.model.augment
     source = build_speech_input(parts)
     convolutions = FrameConvolutions(
-        input_size=source.output_size,
+        input_size=model.projection or source.output_size,
         channels=model.conv_channels,
         num_layers=model.conv_layers,
         dropout=model.dropout,
@@ -59,8 +61,11 @@ def build_speech_encoder(parts: Parts, *, recurrent: bool = True) -> SpeechEncod
             band_warp=augment.band_warp,
             num_bands=mel_bands(parts.config),
         ),
+        projection=nn.Linear(source.output_size, model.projection) if model.projection else None,
         convolutions=convolutions,
-        recurrent=build_recurrent(model, convolutions.output_size) if recurrent else None,
+        recurrent=build_recurrent(model, convolutions.output_size)
+        if recurrent and model.recurrent_layers
+        else None,
         dropout=model.dropout,
     )
 

@@ -152,6 +152,20 @@ class AugmentConfig:
 
 
 @dataclass
+class EcapaConfig:
+    """Sizes of ECAPA-TDNN (``model.pooling=ecapa``); the defaults are SpeechBrain's."""
+
+    # widths of the first convolution, of each SE-Res2Net block, and of what joins the blocks
+    channels: list[int] = field(default_factory=lambda: [512, 512, 512, 512, 1536])
+    kernels: list[int] = field(default_factory=lambda: [5, 3, 3, 3, 1])  # frames each sees, odd
+    dilations: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 1])  # steps between them
+    scale: int = 8  # groups of channels in a block
+    se_channels: int = 128  # bottleneck of squeeze and excitation
+    attention_channels: int = 128  # bottleneck of the attention over frames
+    embedding: int = 192  # width of an utterance's vector
+
+
+@dataclass
 class ModelConfig:
     """What is trained."""
 
@@ -165,12 +179,15 @@ class ModelConfig:
     # fusion: how frames reach words. span: frames of the word's time span; attention: learned, no
     # times; none: each modality pooled on its own, then joined
     alignment: str = "span"
+    projection: int = 0  # width of a linear layer on each acoustic frame, before all else; 0: none
     conv_layers: int = 0  # convolutions over frames, each followed by a halving of the rate
     conv_channels: int = 96  # width of every convolution
     recurrent_hidden: int = 64  # per direction
-    recurrent_layers: int = 1  # stacked
-    pooling: str = "attention"  # attention, mean or mean_std
+    recurrent_layers: int = 1  # stacked; 0: none (acoustic, and fusion with alignment none)
+    pooling: str = "attention"  # attention, mean, mean_std or ecapa
+    head_hidden: int | None = None  # width of the head's hidden layer; 0: none; null: of a BiGRU
     dropout: float = 0.3  # everywhere but in a pretrained text encoder
+    ecapa: EcapaConfig = field(default_factory=EcapaConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
     text: TextConfig = field(default_factory=TextConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

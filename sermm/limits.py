@@ -40,7 +40,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.draw": ("natural", "balanced"),
     "model.task": ("linear", "acoustic", "text", "fusion", "vectors"),
     "model.alignment": ("span", "attention", "none"),
-    "model.pooling": ("attention", "mean", "mean_std"),
+    "model.pooling": ("attention", "mean", "mean_std", "ecapa"),
     "model.speech.upstream": (
         *("logmel", "mfcc", "lld", "logmel_lld", "opensmile"),
         *ENCODERS,
@@ -86,7 +86,13 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.conv_layers", 0, 100),
     ("model.conv_channels", 1, 1e6),
     ("model.recurrent_hidden", 1, 1e6),
-    ("model.recurrent_layers", 1, 100),
+    ("model.recurrent_layers", 0, 100),
+    ("model.projection", 0, 1e6),
+    ("model.head_hidden", 0, 1e6),
+    ("model.ecapa.scale", 2, 1000),
+    ("model.ecapa.se_channels", 1, 1e6),
+    ("model.ecapa.attention_channels", 1, 1e6),
+    ("model.ecapa.embedding", 1, 1e6),
     ("model.speech.num_bands", 4, 1000),
     ("model.speech.num_ceps", 2, 1000),
     ("model.speech.window_ms", 1, 1000),
@@ -136,7 +142,12 @@ LISTS: tuple[tuple[str, int | None, bool], ...] = (
     ("plan.seeds", 0, False),
     ("plan.sizes", None, True),
     ("model.vectors", None, True),
+    ("model.ecapa.channels", 1, False),
+    ("model.ecapa.kernels", 1, False),
+    ("model.ecapa.dilations", 1, False),
 )
+# of which a value may stand in the list twice
+REPEATING = ("model.ecapa.channels", "model.ecapa.kernels", "model.ecapa.dilations")
 
 
 def validate(config: Config) -> None:
@@ -150,7 +161,7 @@ def validate(config: Config) -> None:
     for key, low, high in RANGES:
         _check_range(key, value_of(config, key), low, high)
     for key, lowest, may_be_empty in LISTS:
-        _check_list(key, value_of(config, key), lowest, may_be_empty)
+        _check_list(key, value_of(config, key), lowest, may_be_empty, once=key not in REPEATING)
     text = config.model.text
     if text.name == "scratch" and text.hidden % text.heads:
         raise ConfigError(
@@ -182,6 +193,7 @@ def validate(config: Config) -> None:
             fix="lower it, or train for longer",
         )
     _check_solver(config)
+    _check_network(config)
     _check_frames(config)
     _check_encoder(config)
     _check_tuning(config)
@@ -223,6 +235,39 @@ def _check_solver(config: Config) -> None:
                 expected=f"{expected} with optim.solver=lbfgs",
                 got=str(value_of(config, key)),
                 fix=f"set it to {expected}, or choose optim.solver=adamw",
+            )
+
+
+def _check_network(config: Config) -> None:
+    """Sizes of the network that must agree with each other and with the task."""
+    model = config.model
+    reads_words = model.task == "fusion" and model.alignment != "none"
+    if reads_words and not model.recurrent_layers:
+        raise ConfigError(
+            "model.recurrent_layers",
+            expected="at least 1 where a BiGRU reads words with their frames",
+            got="0",
+            fix="leave it out, or choose model.alignment=none",
+        )
+    if model.pooling != "ecapa":
+        return
+    ecapa = model.ecapa
+    count = len(ecapa.channels)
+    for name, good, expected in (
+        ("channels", count >= 3, "three or more widths"),
+        (
+            "channels",
+            not any(width % ecapa.scale for width in ecapa.channels[1:-1]),
+            f"blocks of multiples of model.ecapa.scale ({ecapa.scale})",
+        ),
+        ("kernels", len(ecapa.kernels) == count, f"{count} of them, as channels"),
+        ("kernels", all(kernel % 2 for kernel in ecapa.kernels), "odd numbers"),
+        ("dilations", len(ecapa.dilations) == count, f"{count} of them, as channels"),
+    ):
+        if not good:
+            got = str(list(getattr(ecapa, name)))
+            raise ConfigError(
+                f"model.ecapa.{name}", expected=expected, got=got, fix="mend the list"
             )
 
 
@@ -420,7 +465,9 @@ def _check_range(key: str, value: float | None, low: float, high: float) -> None
     raise ConfigError(key, expected=bounds, got=str(value), fix="choose another value")
 
 
-def _check_list(key: str, values: list[Any] | None, lowest: int | None, may_be_empty: bool) -> None:
+def _check_list(
+    key: str, values: list[Any] | None, lowest: int | None, may_be_empty: bool, *, once: bool
+) -> None:
     if values is None:
         return
     if not values and not may_be_empty:
@@ -431,7 +478,7 @@ def _check_list(key: str, values: list[Any] | None, lowest: int | None, may_be_e
             key, expected=f"values of at least {lowest}", got=str(low[0]), fix="choose another"
         )
     twice = [value for i, value in enumerate(values) if value in values[:i]]
-    if twice:
+    if twice and once:
         raise ConfigError(
             key, expected="each value once", got=f"{twice[0]} twice", fix="remove the second"
         )

@@ -45,20 +45,6 @@ class EcapaSizes:
     attention_channels: int = 128
     embedding: int = 192
 
-    def problem(self) -> tuple[str, str, str] | None:
-        """The first size that cannot be: its name, what it should be, what it is."""
-        count = len(self.channels)
-        if count < 3:
-            return "channels", "three or more", str(list(self.channels))
-        for name, values in (("kernels", self.kernels), ("dilations", self.dilations)):
-            if len(values) != count:
-                return name, f"as many as channels ({count})", str(list(values))
-        if even := [kernel for kernel in self.kernels if kernel % 2 == 0]:
-            return "kernels", "odd numbers", str(even[0])
-        if uneven := [width for width in self.channels[1:-1] if width % self.scale]:
-            return "channels", f"each block a multiple of scale ({self.scale})", str(uneven[0])
-        return None
-
 
 class EcapaPooling(nn.Module):
     """Frames to an utterance embedding. ``(B, F, D)``, mask ``(B, F)`` to ``(B, E)``.
@@ -68,15 +54,16 @@ class EcapaPooling(nn.Module):
         sizes: Of the network.
 
     Raises:
-        ValueError: Sizes that do not go together.
+        ValueError: The lists differ in length, or an even kernel has no middle to reflect around.
     """
 
     def __init__(self, *, input_size: int, sizes: EcapaSizes | None = None) -> None:
         super().__init__()
         sizes = sizes or EcapaSizes()
-        if problem := sizes.problem():
-            name, expected, got = problem
-            raise ValueError(f"{name}: expected {expected}, got {got}")
+        if not len(sizes.channels) == len(sizes.kernels) == len(sizes.dilations) >= 3:
+            raise ValueError(f"as many channels, kernels and dilations, 3 or more, got {sizes}")
+        if any(kernel % 2 == 0 for kernel in sizes.kernels):
+            raise ValueError(f"kernels must be odd, got {list(sizes.kernels)}")
         channels, kernels, dilations = sizes.channels, sizes.kernels, sizes.dilations
         self.first = TimeDelay(input_size, channels[0], kernels[0], dilations[0])
         self.blocks = nn.ModuleList(

@@ -16,12 +16,13 @@ from sermm.nn.speech_input import SpeechInput, TrainedFrames
 
 
 class SpeechEncoder(nn.Module):
-    """Frames of a batch through augmentation, convolutions and a recurrent layer.
+    """Frames of a batch through augmentation, projection, convolutions and a recurrent layer.
 
     Args:
         source: Where frames come from: the cache, or an upstream that is trained.
         stretch: Changes of the rate of training clips.
         augment: Other changes of training frames.
+        projection: Of each frame; None passes them on.
         convolutions: Halvings of the frame rate, possibly none.
         recurrent: Over the remaining frames; None passes them on.
         dropout: On what goes into the recurrent layer.
@@ -33,6 +34,7 @@ class SpeechEncoder(nn.Module):
         source: SpeechInput,
         stretch: TimeStretch,
         augment: FrameAugment,
+        projection: nn.Linear | None = None,
         convolutions: FrameConvolutions,
         recurrent: BiGRU | None,
         dropout: float = 0.0,
@@ -41,6 +43,7 @@ class SpeechEncoder(nn.Module):
         self.source = source
         self.stretch = stretch
         self.augment = augment
+        self.projection = projection
         self.convolutions = convolutions
         self.dropout = nn.Dropout(dropout)
         self.recurrent = recurrent
@@ -58,6 +61,8 @@ class SpeechEncoder(nn.Module):
         """
         frames, lengths = self.stretch(*self.source(batch))
         frames = self.augment(frames, lengths)
+        if self.projection is not None:
+            frames = self.projection(frames)
         frames, lengths = self.convolutions(frames, lengths)
         if self.recurrent is not None:
             frames = self.recurrent(self.dropout(frames), lengths)

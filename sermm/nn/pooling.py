@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sermm.nn.ecapa import EcapaPooling
 from sermm.nn.masking import clear_padding, masked_mean, masked_softmax, masked_std
 
 
@@ -55,10 +56,11 @@ class AttentionPooling(nn.Module):
         return torch.einsum("bf,bfd->bd", self.weights(values, mask), values)
 
 
-Pooling = MeanPooling | MeanStdPooling | AttentionPooling
+Pooling = MeanPooling | MeanStdPooling | AttentionPooling | EcapaPooling
 
-POOLINGS: dict[str, type[MeanPooling] | type[MeanStdPooling] | type[AttentionPooling]] = {
+POOLINGS: dict[str, type[Pooling]] = {
     "mean": MeanPooling,
     "mean_std": MeanStdPooling,
     "attention": AttentionPooling,
+    "ecapa": EcapaPooling,
 }

@@ -191,6 +191,39 @@ def test_stretched_clips_have_no_word_times() -> None:
     validate(config)
 
 
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        ({"channels": [8, 8]}, "channels"),
+        ({"channels": [8, 9, 8], "kernels": [1, 1, 1], "dilations": [1, 1, 1]}, "channels"),
+        ({"kernels": [5, 3, 1]}, "kernels"),
+        ({"kernels": [5, 3, 2, 3, 1]}, "kernels"),
+        ({"dilations": [1, 2]}, "dilations"),
+        ({"scale": 3}, "channels"),
+    ],
+)
+def test_sizes_of_ecapa_go_together(settings: dict[str, Any], where: str) -> None:
+    config = valid_config()
+    for name, value in settings.items():
+        setattr(config.model.ecapa, name, value)
+    validate(config)
+    config.model.pooling = "ecapa"
+    with pytest.raises(ConfigError) as caught:
+        validate(config)
+    assert caught.value.where == f"model.ecapa.{where}"
+
+
+def test_words_need_a_recurrent_layer() -> None:
+    config = changed("model.recurrent_layers", 0)
+    config.model.task = "acoustic"
+    validate(config)
+    config.model.task = "fusion"
+    with pytest.raises(ConfigError, match="expected at least 1 where a BiGRU reads words"):
+        validate(config)
+    config.model.alignment = "none"
+    validate(config)
+
+
 def test_sources_of_word_times_are_known() -> None:
     with pytest.raises(ConfigError, match=r"data\.aligners: expected one of corpus"):
         validate(changed("data.aligners", ["corpus", "pocketsfinx"]))

@@ -17,7 +17,7 @@ from tests.sermm.tasks.tiny import TASKS, random_samples, tiny_config, tiny_task
 
 # (frames, word pieces): one of each upwards, odd and even, long words with few pieces and back
 SIZES = [(1, 1), (2, 3), (7, 2), (12, 5), (12, 9), (9, 4), (1, 6), (17, 1)]
-POOLINGS = ("attention", "mean", "mean_std")
+POOLINGS = ("attention", "mean", "mean_std", "ecapa")
 
 
 def in_double(sample: Sample) -> Sample:
@@ -40,6 +40,28 @@ def test_scores_do_not_depend_on_the_batch(name: str, pooling: str) -> None:
             torch.testing.assert_close(scores, task(collate([sample]))[0], atol=1e-5, rtol=0.0)
     # and they differ between utterances, else the above says nothing
     assert (together.std(0) > 1e-4).all()
+
+
+def test_a_projection_pooled_and_scored_is_a_linear_model_of_each_frame() -> None:
+    """SUPERB's downstream: the mean of linear layers is a linear layer of the mean."""
+    config = tiny_config(
+        "acoustic", pooling="mean", projection=7, recurrent_layers=0, head_hidden=0, dropout=0.0
+    )
+    task = tiny_task(config).train()
+    assert {name: tuple(p.shape) for name, p in task.named_parameters()} == {
+        "encoder.projection.weight": (7, 4),
+        "encoder.projection.bias": (7,),
+        "head.layers.1.weight": (3, 7),
+        "head.layers.1.bias": (3,),
+    }
+    samples = random_samples(config, SIZES)
+    project, score = task.encoder.projection, task.head.layers[1]
+    known = task.encoder.source.standardize
+    means, deviations = known.mean, known.std
+    for sample, scores in zip(samples, task(with_garbage(samples)), strict=True):
+        assert sample.frames is not None
+        expected = score(project((sample.frames - means) / deviations).mean(0))
+        torch.testing.assert_close(scores, expected)
 
 
 @settings(deadline=None, max_examples=15)

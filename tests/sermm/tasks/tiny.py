@@ -14,6 +14,7 @@ from sermm.build_model import build_task
 from sermm.config import (
     Config,
     DataConfig,
+    EcapaConfig,
     ModelConfig,
     OptimConfig,
     TextConfig,
@@ -54,6 +55,7 @@ def tiny_config(name: str = "linear", *, frozen: bool = False, **model: Any) -> 
             conv_channels=6,
             recurrent_hidden=5,
             text=TextConfig(frozen=frozen),
+            ecapa=EcapaConfig([8, 8, 8, 12], [3, 3, 3, 1], [1, 2, 3, 1], 4, 3, 3, 5),
             **model,
         ),
         optim=OptimConfig(class_weights=True),
