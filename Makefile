@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types experiment config prepare check report compare bench lock clean
+.PHONY: help setup test lint types experiment config prepare check sweep agent report compare bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ prepare: setup ## read a corpus and check it: CORPUS=iemocap ROOT=folder
 
 check: setup ## the checks of a prepared corpus: CORPUS=
 	@$(BIN)/sermm check $(CORPUS)
+
+sweep: setup ## register a W&B sweep and print what starts its agents: NAME= SET=
+	@$(BIN)/sermm sweep $(NAME) --wandb $(SET)
+
+agent: setup ## work on a W&B sweep, one agent a GPU: SWEEP=ENTITY/PROJECT/ID ARGS="--devices 2"
+	@$(BIN)/sermm agent $(SWEEP) $(ARGS)
 
 report: setup ## write the report again: NAME=
 	@$(BIN)/sermm report $(NAME)

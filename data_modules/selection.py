@@ -140,6 +140,29 @@ def select(
     return Selection(scheme, protocol, used, targets, folds, left_out)
 
 
+def without_test(selection: Selection, fold: int) -> Selection:
+    """What may be read to train and select on a fold: nothing of its test part.
+
+    Args:
+        selection: Of the whole corpus.
+        fold: Number of the fold; the others become empty.
+
+    Raises:
+        ConfigError: The protocol has no such fold.
+    """
+    kept = selection.fold(fold)
+    used = {*kept.train, *kept.val}
+    return replace(
+        selection,
+        utterances={name: u for name, u in selection.utterances.items() if name in used},
+        targets={name: target for name, target in selection.targets.items() if name in used},
+        folds=[
+            Fold(kept.train, kept.val, ()) if number == fold else Fold((), (), ())
+            for number in range(len(selection.folds))
+        ],
+    )
+
+
 def _absent(scheme: LabelScheme, targets: Iterable[Target]) -> list[str]:
     """Classes that no utterance has. A label that nobody has is rare, not a mistake."""
     if scheme.kind == "classes":

@@ -172,6 +172,60 @@ def fit(
     fit_run(resolved, ready=ready)
 
 
+# W&B's agent writes --key=value unless its file says otherwise
+@app.command(context_settings={"ignore_unknown_options": True})
+def trial(name: Name, overrides: Overrides = None) -> None:
+    """Train and select the runs of a plan without reading their test parts, as a sweep does."""
+    from sermm.compose import load_config
+
+    resolved = load_config(name, overrides or [])
+    from sermm.trial import run_trial
+
+    run_trial(resolved)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def sweep(
+    name: Annotated[str, typer.Argument(help="A file in `experiments/sweeps/`, or a path.")],
+    overrides: Overrides = None,
+    local: Annotated[bool, typer.Option("--local", help="Search here, with no account.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Register with W&B.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Local: trials at once.")] = 1,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Local: trials in all, earlier ones included.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Local: of what is proposed.")] = 0,
+) -> None:
+    """Search hyper-parameters on validation; the test part is never read."""
+    from sermm.sweep.check import check_sweep
+    from sermm.sweep.file import read_sweep
+
+    if local == wandb:
+        raise typer.BadParameter("say either --local or --wandb")
+    read = read_sweep(name)
+    base = check_sweep(read, overrides or [])
+    from sermm.sweep.commands import register_sweep, search_locally
+
+    if local:
+        search_locally(read, base, overrides or [], workers=workers, count=count, seed=seed)
+    else:
+        register_sweep(read, base, overrides or [])
+
+
+@app.command()
+def agent(
+    sweep_id: Annotated[str, typer.Argument(help="ENTITY/PROJECT/ID, as registered.")],
+    devices: Annotated[
+        int, typer.Option(min=1, help="GPUs of one trial; as many agents start as fit.")
+    ] = 1,
+    count: Annotated[int | None, typer.Option(min=1, help="Trials of each agent.")] = None,
+) -> None:
+    """Work on a W&B sweep: one agent for each GPU of this machine, or for each group of them."""
+    from sermm.sweep.agents import run_agents
+
+    run_agents(sweep_id, devices=devices, count=count)
+
+
 @app.command()
 def experiment(
     name: Annotated[str | None, typer.Argument(help="An experiment or a YAML file.")] = None,

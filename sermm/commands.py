@@ -17,6 +17,7 @@ from sermm.inputs import check_inputs
 from sermm.run_metrics import RunKey
 from sermm.rundir import experiment_folder
 from sermm.terminal import console, progress_bar, say
+from sermm.validation import Validation
 
 if TYPE_CHECKING:
     from data_modules.check import CheckResult, Survey
@@ -172,12 +173,30 @@ def fit_run(config: Config, *, ready: bool) -> None:
     if metrics is None:
         say("this run is finished already")
         return
+    if isinstance(metrics, Validation):
+        say(
+            f"fold {metrics.fold}, seed {metrics.seed}: val/{metrics.score} {metrics.value:.3f} "
+            f"on {metrics.num_val} validation utterances; not tested"
+        )
+        return
     scores = ", ".join(f"{name} {metrics.metrics[name]:.3f}" for name in metrics.scoring.brief)
     say(f"fold {metrics.fold}, seed {metrics.seed}: {scores} on {metrics.num_test} test utterances")
 
 
 def run_experiment(config: Config) -> None:
-    """The whole plan and its report; raises RunFailedError if a run failed."""
+    """The whole plan and its report.
+
+    Raises:
+        ConfigError: It is not to be tested.
+        RunFailedError: A run failed.
+    """
+    if not config.test:
+        raise ConfigError(
+            "test",
+            expected="true, as an experiment reports its test part",
+            got="false",
+            fix="remove it, or train and select alone with `sermm trial`",
+        )
     check_inputs(config)
     from sermm.plan import execute, plan_runs
     from sermm.stages import hash_of_data, make_ready, make_selection

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,7 +67,8 @@ def _flatten(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def _check_key(key: str, where: str) -> None:
+def check_key(key: str, where: str) -> None:
+    """Raise ConfigError, with the nearest valid one, unless a key is one of the configuration."""
     keys = valid_keys()
     if key in keys:
         return
@@ -95,7 +98,8 @@ def _nearest_key(key: str, keys: Sequence[str]) -> str | None:
     return near[0] if near else None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file; raises ConfigError if it holds something else."""
     try:
         tree = read_yaml(path)
     except YamlFileError as error:
@@ -111,7 +115,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _layers(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """The included fragments and then the file itself, each with its name for errors."""
-    tree = _read_yaml(path)
+    tree = read_mapping(path)
     includes = tree.pop("include", [])
     if isinstance(includes, str):
         includes = [includes]
@@ -133,7 +137,7 @@ def _layers(path: Path) -> list[tuple[str, dict[str, Any]]]:
                 got=f"no {name}.yaml",
                 fix="check the name",
             )
-        fragment = _read_yaml(found)
+        fragment = read_mapping(found)
         if "include" in fragment:
             raise ConfigError(
                 found,
@@ -156,7 +160,7 @@ def _merge(config: DictConfig, pairs: Iterable[tuple[str, Any]], where: str) -> 
     seen: set[str] = set()
     for key, value in pairs:
         place = f"{where}: {key}" if where else key
-        _check_key(key, where or f"{key}={value}")
+        check_key(key, where or f"{key}={value}")
         if key in seen:
             raise ConfigError(place, expected="one value", got="two", fix="remove one")
         seen.add(key)
@@ -198,17 +202,29 @@ def _parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(
             text, expected="key=value", got="no '='", fix="write it as key=value, such as seed=1"
         )
-    return key, _parse_value(value.strip(), is_text=_is_text(key))
+    kind = type_name(key) if key in valid_keys() else ""
+    return key, _parse_value(value.strip(), kind=kind)
 
 
-def _is_text(key: str) -> bool:
-    return key in valid_keys() and type_name(key).startswith("str")
+def _parse_value(value: str, *, kind: str) -> Any:
+    """A value as YAML; text stays as it is written unless it is quoted or null.
 
+    W&B's agent writes lists, mappings and null as Python does, so these are read too.
 
-def _parse_value(value: str, *, is_text: bool) -> Any:
-    """A value as YAML; text stays as it is written unless it is quoted or null."""
+    Args:
+        value: As it stands behind the key.
+        kind: Type of the key; empty for a section.
+    """
+    if value == "None" and kind.endswith("None"):
+        return None
+    is_text = kind.startswith("str")
     if not value or (is_text and value not in ("null", "~") and value[0] not in "'\""):
         return value
+    if value[0] in "[{" and ("None" in value or "\\" in value):  # where the two differ
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            literal = ast.literal_eval(value)
+            if isinstance(literal, list | dict):
+                return literal
     try:
         return parse_yaml(value)
     except YamlFileError:

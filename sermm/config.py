@@ -273,6 +273,8 @@ class Config:
     fold: int = 0  # of this run
     seed: int = 0  # of this run: initial weights, order, dropout, subset
     size: int | None = None  # training utterances of this run; None: all
+    # false: train and select alone; the test part is not read (trials of a sweep)
+    test: bool = True
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     extract: ExtractConfig = field(default_factory=ExtractConfig)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from data_modules.manifest import Utterance
 from data_modules.prepare import Prepared
 from sermm.config import Config
@@ -10,8 +12,15 @@ from sermm.features import open_features, stored_upstream
 from sermm.terminal import progress_bar, say
 
 
-def extract_missing(config: Config, prepared: Prepared) -> ExtractionReport | None:
+def extract_missing(
+    config: Config, prepared: Prepared, ids: Container[str] | None = None
+) -> ExtractionReport | None:
     """Compute and store the features that are not there yet; None if all are.
+
+    Args:
+        config: Says which features.
+        prepared: Corpus.
+        ids: Utterances that are needed; None: all.
 
     Raises:
         CacheError: The store is damaged or there is no room.
@@ -19,7 +28,8 @@ def extract_missing(config: Config, prepared: Prepared) -> ExtractionReport | No
     """
     upstream = stored_upstream(config)
     store = open_features(config, upstream).store
-    clips = clips_of((prepared.media_facts(u) for u in _spoken(prepared)), prepared.root)
+    wanted = [u for u in _spoken(prepared) if ids is None or u.id in ids]
+    clips = clips_of((prepared.media_facts(u) for u in wanted), prepared.root)
     missing = missing_clips(clips, store)
     if not missing:
         return None

@@ -20,6 +20,7 @@ from data_modules.prepare import Prepared
 from data_modules.selection import Selection
 from sermm.build_checkpoint import checkpoint_record
 from sermm.build_data import RunData, build_data
+from sermm.build_facts import DataFacts
 from sermm.build_model import build_task
 from sermm.calibration import fit_temperature, write_calibrations
 from sermm.config import (
@@ -40,17 +41,18 @@ from sermm.scoring import find_scoring
 from sermm.stages import failed_checks, hash_of_data, make_selection
 from sermm.tasks.base import Predictions
 from sermm.terminal import console
-from sermm.tracking import build_logger, close, log_results
+from sermm.tracking import build_logger, close, log_results, log_validation
 from sermm.train import TrainingOptions, TrainingResult, train
 from sermm.upstreams import EXTRA_UPSTREAMS, PRETRAINED_UPSTREAMS
 from sermm.upstreams.encoded import EncoderUpstream
 from sermm.upstreams.text import text_model_facts
+from sermm.validation import Validation, write_validation
 
 NORMALISED = "features are normalised over all clips of a speaker, test audio included"
 """How a run is marked that normalises by speaker."""
 
 
-def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
+def fit(config: Config, prepared: Prepared) -> RunMetrics | Validation | None:
     """Do the run of a configuration.
 
     Args:
@@ -58,7 +60,8 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | None:
         prepared: Corpus with word times and features in place.
 
     Returns:
-        Its results; None if it was finished before.
+        Its results, those of validation alone without ``config.test``; None if it was finished
+        before.
 
     Raises:
         SermmError: The configuration does not fit the corpus, or the run folder belongs to another
@@ -85,7 +88,7 @@ def _fit(
     data: RunData,
     sha256: str,
     started: float,
-) -> RunMetrics:
+) -> RunMetrics | Validation:
     """Train and score in a run folder that this process holds."""
     folder = run_folder(config)
     write_text(folder / "config.yaml", to_yaml(config))
@@ -108,6 +111,14 @@ def _fit(
             record=checkpoint_record(config, data.facts),
             logger=logger,
         )
+        if result.predictions is None:
+            validation = _validation(config, prepared, selection, data, result)
+            log_validation(logger, validation)
+            close(logger)
+            seconds = round(time.monotonic() - started, 3)
+            validation = replace(validation, data_sha256=sha256, seconds=seconds)
+            write_validation(folder, validation)
+            return validation
         scores = _write_predictions(config, selection, data, result.predictions)
         conditions = {
             name: _write_predictions(config, selection, data, predictions, name)
@@ -165,6 +176,7 @@ def _options(config: Config, headline: str) -> TrainingOptions:
         strategy=trainer.strategy,
         precision=trainer.precision,
         progress=console.is_terminal,
+        test=config.test,
     )
 
 
@@ -224,7 +236,6 @@ def _run_metrics(
     """What ``metrics.json`` says, except for scores and what is known last."""
     reasons = Counter(exclusion.reason for exclusion in selection.exclusions)
     facts = data.facts
-    select = config.optim.select or find_scoring(facts.kind, facts.names, facts.family).headline
     return RunMetrics(
         fold=config.fold,
         seed=config.seed,
@@ -235,7 +246,7 @@ def _run_metrics(
         num_test=len(data.fold.test),
         seconds=0.0,
         best_epoch=result.best_epoch,
-        val={select: result.val_score},
+        val={_selecting(config, facts): result.val_score},
         train_counts=dict(zip(facts.names, facts.train_counts, strict=False)),
         train_means=dict(zip(facts.names, facts.train_means, strict=False)),
         classes=facts.names,
@@ -250,6 +261,37 @@ def _run_metrics(
         protocol_description=selection.protocol.description,
         notes=_notes(config, prepared),
     )
+
+
+def _validation(
+    config: Config,
+    prepared: Prepared,
+    selection: Selection,
+    data: RunData,
+    result: TrainingResult,
+) -> Validation:
+    """What ``validation.json`` says, except for what is known last."""
+    return Validation(
+        fold=config.fold,
+        seed=config.seed,
+        size=config.size,
+        score=_selecting(config, data.facts),
+        value=result.val_score,
+        best_epoch=result.best_epoch,
+        num_train=len(data.fold.train),
+        num_val=len(data.fold.val),
+        protocol=selection.protocol.name,
+        leak=_leak(config, prepared, selection),
+        data_sha256="",
+        fingerprint=fingerprint(config),
+        seconds=0.0,
+    )
+
+
+def _selecting(config: Config, facts: DataFacts) -> str:
+    """The validation score that chooses the epoch."""
+    headline = find_scoring(facts.kind, facts.names, facts.family).headline
+    return config.optim.select or headline
 
 
 def _leak(config: Config, prepared: Prepared, selection: Selection) -> str:

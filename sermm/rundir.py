@@ -28,6 +28,10 @@ COMMAND_VARIABLE = "SERMM_COMMAND"
 _PACKAGES = ("sermm", "torch", "torchaudio", "lightning", "transformers", "torchmetrics", "numpy")
 
 
+VALIDATION_NAME = "validation.json"
+"""What a run writes last that trains and selects alone."""
+
+
 def experiment_folder(config: Config) -> Path:
     """``runs/NAME``."""
     return Path(config.runs) / config.name
@@ -67,7 +71,7 @@ def is_done(config: Config, data_sha256: str) -> bool:
             got="one on other data (labels, texts, words, audio or folds have changed)",
             fix=f"give this one another name (name={config.name}_2), or remove the folder",
         )
-    return is_finished(folder)
+    return is_finished(folder) if config.test else (folder / VALIDATION_NAME).is_file()
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from data_modules.prepare import Prepared, load_prepared, prepare
 from data_modules.protocols import find_protocol
 from data_modules.ready import load_ready as load_features
 from data_modules.ready import read_ready, without_features
-from data_modules.selection import Selection, data_sha256, select
+from data_modules.selection import Selection, data_sha256, select, without_test
 from sermm.align_stage import align_missing, expect_aligners
 from sermm.config import (
     OWN,
@@ -62,7 +62,9 @@ def make_ready(config: Config) -> Prepared:
     if needs_audio(config) and not tunes_speech(config):
         from sermm.extract_stage import extract_missing
 
-        extract_missing(config, prepared)
+        # a run that does not test leaves the clips of its test part alone
+        ids = None if config.test else set(make_selection(config, prepared).utterances)
+        extract_missing(config, prepared, ids)
     return prepared
 
 
@@ -148,17 +150,19 @@ def make_selection(config: Config, prepared: Prepared) -> Selection:
     """Utterances, targets and folds of the experiment.
 
     Utterances that lack features which the task reads are left out, and listed. They must have been
-    brought into the cache before (:func:`make_ready`).
+    brought into the cache before (:func:`make_ready`). Without ``config.test`` nothing but the
+    training and validation parts of the run's fold is in it.
     """
     stores = [load_features(prepared, name) for name in ready_features(config)]
     lacking = without_features(prepared.utterances, stores)
     left_out = [Exclusion(name, f"no {what} in the release") for name, what in lacking.items()]
-    return select(
+    selection = select(
         [u for u in prepared.utterances if u.id not in lacking],
         scheme=find_scheme(config.data.labels, prepared.corpus),
         protocol=find_protocol(config.data.protocol),
         exclusions=[*prepared.exclusions, *left_out],
     )
+    return selection if config.test else without_test(selection, config.fold)
 
 
 def hash_of_data(config: Config, prepared: Prepared, selection: Selection) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import urlparse
 from data_modules.atomic import write_text
 from sermm.config import Config, to_dict
 from sermm.predictions import read_predictions
+from sermm.validation import Validation
 
 _RUN_ID_FILE = "wandb_run_id.txt"
 
@@ -58,11 +59,7 @@ def build_logger(config: Config, folder: Path) -> Any:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    id_file = folder / _RUN_ID_FILE
-    resumed = id_file.is_file()
-    run_id = id_file.read_text().strip() if resumed else secrets.token_hex(4)
-    if not resumed:
-        write_text(id_file, f"{run_id}\n")
+    run_id = _run_id(folder)
     parent = Path(os.environ.get("WANDB_DIR", "."))
     parent.mkdir(parents=True, exist_ok=True)
     logger = WandbLogger(
@@ -84,6 +81,25 @@ def build_logger(config: Config, folder: Path) -> Any:
     # Lightning states it though it has no effect, and W&B warns: github.com/wandb/wandb/pull/10909
     logger._wandb_init.pop("anonymous")
     return logger
+
+
+def _run_id(folder: Path) -> str:
+    """The W&B run id of a run folder: the one it has, the one a sweep's agent gives, or a new one.
+
+    W&B ignores any other than the agent's in a sweep.
+    """
+    file = folder / _RUN_ID_FILE
+    known = file.read_text().strip() if file.is_file() else ""
+    given = os.environ.get("WANDB_RUN_ID", "") if in_wandb_sweep() else ""
+    run_id = given or known or secrets.token_hex(4)
+    if run_id != known:
+        write_text(file, f"{run_id}\n")
+    return run_id
+
+
+def in_wandb_sweep() -> bool:
+    """Whether an agent of W&B started this process."""
+    return bool(os.environ.get("WANDB_SWEEP_ID"))
 
 
 def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float]) -> None:
@@ -118,6 +134,29 @@ def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float
             title="test",
         )
     run.log(logged)
+
+
+def log_validation(logger: Any, validation: Validation) -> None:
+    """Send the validation score of the chosen epoch, which is what a sweep compares."""
+    if logger:
+        logger.experiment.summary[f"val/{validation.score}"] = validation.value
+        logger.experiment.summary["best_epoch"] = validation.best_epoch
+
+
+def log_trial(config: Config, folder: Path, values: Mapping[str, float]) -> None:
+    """One W&B run for a trial of several runs, if an agent of W&B waits for it.
+
+    Args:
+        config: Of the trial.
+        folder: Of the trial.
+        values: Mean validation scores by name.
+    """
+    if not in_wandb_sweep():
+        return
+    logger = build_logger(config, folder)
+    if logger:
+        logger.experiment.log(dict(values))
+    close(logger)
 
 
 def close(logger: Any, *, failed: bool = False) -> None:

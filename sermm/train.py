@@ -41,6 +41,7 @@ class TrainingOptions:
         strategy: As the trainer names it.
         precision: As the trainer names it.
         progress: Whether to draw a progress bar.
+        test: Whether the test part is predicted.
     """
 
     by_updates: bool
@@ -54,6 +55,7 @@ class TrainingOptions:
     strategy: str
     precision: str
     progress: bool
+    test: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,14 @@ class TrainingResult:
         best_epoch: The epoch, or period, with the best validation score, from 0; the first of
             equals.
         val_score: Its score.
-        predictions: Of its weights on the test part.
+        predictions: Of its weights on the test part; None if it is not to be predicted.
         conditions: The same with a modality missing, by what is missing or alone there.
         validation: Of the same weights on the validation part; the empty name is all modalities.
     """
 
     best_epoch: int
     val_score: float
-    predictions: Predictions
+    predictions: Predictions | None
     conditions: dict[str, Predictions]
     validation: dict[str, Predictions]
 
@@ -207,23 +209,24 @@ def train(
             use_distributed_sampler=False,
         )
         trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
-        trainer.test(
-            task, datamodule=data, ckpt_path=str(keeper.best), verbose=False, weights_only=True
-        )
-        predictions = task.predictions()
-        conditions = {}
-        missing = missing_modalities(task.modalities)
-        for name, absent in missing.items():
-            task.absent = absent
-            trainer.test(task, dataloaders=data.test_dataloader(), verbose=False)
-            conditions[name] = task.predictions()
-        # the test part is done with; what comes now only tells how true probabilities are
-        validation = {}
-        for name, absent in {"": frozenset[str](), **missing}.items():
-            task.absent = absent
-            trainer.test(task, dataloaders=data.val_dataloader(), verbose=False)
-            validation[name] = task.predictions()
-        task.absent = frozenset()
+        predictions = None
+        conditions, validation = {}, {}
+        if options.test:
+            trainer.test(
+                task, datamodule=data, ckpt_path=str(keeper.best), verbose=False, weights_only=True
+            )
+            predictions = task.predictions()
+            missing = missing_modalities(task.modalities)
+            for name, absent in missing.items():
+                task.absent = absent
+                trainer.test(task, dataloaders=data.test_dataloader(), verbose=False)
+                conditions[name] = task.predictions()
+            # the test part is done with; what comes now only tells how true probabilities are
+            for name, absent in {"": frozenset[str](), **missing}.items():
+                task.absent = absent
+                trainer.test(task, dataloaders=data.val_dataloader(), verbose=False)
+                validation[name] = task.predictions()
+            task.absent = frozenset()
     assert keeper.best_epoch is not None, "an epoch was trained"
     return TrainingResult(
         best_epoch=keeper.best_epoch,

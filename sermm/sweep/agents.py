@@ -1,0 +1,112 @@
+"""W&B's agents on this machine: one for each GPU, or for each group of GPUs that a trial uses.
+
+An agent starts one trial after the other with the values on its command line. A multi-GPU trial is
+one process to its agent and starts its ranks itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from data_modules.errors import ConfigError, RunFailedError
+from sermm.sweep.process import end_group
+from sermm.terminal import say
+
+_POLL_S = 0.5
+
+
+def run_agents(sweep_id: str, *, devices: int, count: int | None) -> None:
+    """Start agents and wait for them; all end together, with all that they started.
+
+    Args:
+        sweep_id: ``ENTITY/PROJECT/ID``.
+        devices: GPUs of one trial.
+        count: Trials of each agent; None: until the sweep is done.
+
+    Raises:
+        ConfigError: Fewer GPUs than a trial needs, or a rank of a job that is no agent's place.
+        RunFailedError: An agent failed.
+    """
+    if os.environ.get("SLURM_LOCALID", "0") != "0":
+        raise ConfigError(
+            "SLURM_LOCALID",
+            expected="one task a node, as an agent starts the ranks of a trial itself",
+            got=f"task {os.environ['SLURM_LOCALID']} of a node",
+            fix="start it with srun --ntasks-per-node=1",
+        )
+    places = agent_places(visible_gpus(os.environ), devices)
+    command = [sys.executable, "-m", "wandb", "agent"]
+    command += ["--count", str(count)] if count is not None else []
+    running: list[subprocess.Popen[bytes]] = []
+    statuses: list[int] = []
+    try:
+        for gpus in places:
+            running.append(
+                subprocess.Popen(
+                    [*command, sweep_id],
+                    env=agent_environment(os.environ, gpus),
+                    start_new_session=True,
+                )
+            )
+        say(f"{len(places)} agents on {sweep_id}; Ctrl-C ends them and their trials")
+        while any(process.poll() is None for process in running):
+            time.sleep(_POLL_S)
+        statuses = [process.returncode for process in running]
+    finally:
+        for process in running:
+            end_group(process)
+    if failed := [status for status in statuses if status]:
+        raise RunFailedError(
+            f"agents of {sweep_id}",
+            expected="all to end well",
+            got=f"{len(failed)} of {len(running)} with status {failed[0]}",
+            fix="look at what they printed above",
+        )
+
+
+def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+    """GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    stated = environment.get("CUDA_VISIBLE_DEVICES")
+    if stated is not None:
+        return [name.strip() for name in stated.split(",") if name.strip()]
+    # torch would take seconds to say it; the driver's device nodes say the same
+    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def agent_places(gpus: list[str], devices: int) -> list[list[str]]:
+    """The GPUs of each agent; one agent without any where there are none.
+
+    Raises:
+        ConfigError: There are some, but fewer than a trial needs.
+    """
+    if not gpus:
+        return [[]]
+    if len(gpus) < devices:
+        raise ConfigError(
+            "--devices",
+            expected=f"at most {len(gpus)}, the GPUs here",
+            got=str(devices),
+            fix="correct it",
+        )
+    return [gpus[start : start + devices] for start in range(0, len(gpus) - devices + 1, devices)]
+
+
+def agent_environment(environment: Mapping[str, str], gpus: list[str]) -> dict[str, str]:
+    """What an agent and its trials see.
+
+    Its GPUs alone; this installation's programs first, so that the command of the sweep file finds
+    `sermm`; and nothing by which a trial would take itself for a task of a SLURM job step.
+    """
+    found = {name: value for name, value in environment.items() if name not in _STEP_VARIABLES}
+    found["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), found.get("PATH", "")])
+    if gpus:
+        found["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    return found
+
+
+_STEP_VARIABLES = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
