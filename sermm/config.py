@@ -219,6 +219,9 @@ class OptimConfig:
     accumulate: int = 1
     # score that chooses the epoch; none: ua of classes, mae of ratings, macro_f1 of several labels
     select: str = ""
+    # weights that are tested are the mean of those at this many of the best validations (buffers
+    # are those of the best), whether or not the mean does better on validation; 1: the best alone
+    average: int = 1
     patience: int = 0  # validations without a better score before training ends; 0 is never
     # classes: loss weights inverse to the counts in the training part; several labels: weights that
     # make a label's presence and absence count alike

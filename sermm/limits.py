@@ -121,6 +121,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("optim.steps", 0, 1e9),
     ("optim.val_every_steps", 0, 1e9),
     ("optim.accumulate", 1, 1e6),
+    ("optim.average", 1, 1000),
     ("optim.patience", 0, 1e6),
     ("optim.warmup_share", 0, 1),
     ("optim.schedule_power", 0, 100),

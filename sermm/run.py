@@ -168,6 +168,7 @@ def _options(config: Config, headline: str) -> TrainingOptions:
         by_updates=config.optim.val_every_steps > 0,
         select=config.optim.select or headline,
         patience=config.optim.patience,
+        average=config.optim.average,
         gradient_clip=config.optim.gradient_clip,
         seed=config.seed,
         accelerator=trainer.accelerator,
@@ -309,4 +310,6 @@ def _notes(config: Config, prepared: Prepared) -> list[str]:
         notes.append("control: word times are shuffled within each utterance")
     if config.data.soft_labels:
         notes.append("trained on the shares of the raters' votes")
+    if config.optim.average > 1:
+        notes.append(f"weights are the mean of the {config.optim.average} best on validation")
     return notes

@@ -33,6 +33,7 @@ class TrainingOptions:
         by_updates: Whether a period, from one validation to the next, is a number of updates.
         select: Validation score that chooses the period.
         patience: Periods without a better score before training ends; 0 is never.
+        average: How many of the best periods the weights are the mean of; 1: the best alone.
         gradient_clip: Largest norm; 0 is off.
         seed: Of the run.
         accelerator: As the trainer names it.
@@ -47,6 +48,7 @@ class TrainingOptions:
     by_updates: bool
     select: str
     patience: int
+    average: int
     gradient_clip: float
     seed: int
     accelerator: str
@@ -65,7 +67,7 @@ class TrainingResult:
     Attributes:
         best_epoch: The epoch, or period, with the best validation score, from 0; the first of
             equals.
-        val_score: Its score.
+        val_score: Its score, or that of the mean of the best, be it better or worse.
         predictions: Of its weights on the test part; None if it is not to be predicted.
         conditions: The same with a modality missing, by what is missing or alone there.
         validation: Of the same weights on the validation part; the empty name is all modalities.
@@ -169,6 +171,7 @@ def train(
         score=options.select,
         higher_is_better=scoring.metrics[options.select].higher_is_better,
         patience=options.patience,
+        average=options.average,
     )
     # the history first: a checkpoint then means that the row of its epoch is on disk
     history = HistoryWriter(
@@ -209,6 +212,15 @@ def train(
             use_distributed_sampler=False,
         )
         trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        val_score = keeper.best_score
+        if options.average > 1:
+            if trainer.is_global_zero:
+                keeper.average_best(trained_names(task))
+            trainer.strategy.barrier()
+            trainer.validate(
+                task, datamodule=data, ckpt_path=str(keeper.best), verbose=False, weights_only=True
+            )
+            val_score = float(trainer.callback_metrics[f"val/{options.select}"])
         predictions = None
         conditions, validation = {}, {}
         if options.test:
@@ -230,11 +242,20 @@ def train(
     assert keeper.best_epoch is not None, "an epoch was trained"
     return TrainingResult(
         best_epoch=keeper.best_epoch,
-        val_score=round(keeper.best_score, 6),
+        val_score=round(val_score, 6),
         predictions=predictions,
         conditions=conditions,
         validation=validation,
     )
+
+
+def trained_names(task: EmotionTask) -> list[str]:
+    """Names of all parameters that are trained, one that two modules share under both."""
+    return [
+        name
+        for name, parameter in task.named_parameters(remove_duplicate=False)
+        if parameter.requires_grad
+    ]
 
 
 def missing_modalities(modalities: Sequence[str]) -> dict[str, frozenset[str]]:

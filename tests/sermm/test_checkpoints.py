@@ -96,6 +96,59 @@ def test_an_error_is_best_when_it_is_lowest_and_nothing_is_worse_than_no_number(
     assert best == [0, 1, 1, 3, 3, 3, 6]
 
 
+def save_top(path: Path, weight: float, buffer: float) -> None:
+    state = {"weight": torch.tensor([weight]), "buffer": torch.tensor([buffer])}
+    CheckpointFiles(RECORD).save_checkpoint({"state_dict": state, "epoch": 0}, path)
+
+
+class SavingTrainer(FakeTrainer):
+    """Writes weights that are the number of the epoch."""
+
+    def save_checkpoint(self, path: Path, *, weights_only: bool) -> None:
+        super().save_checkpoint(path, weights_only=weights_only)
+        save_top(path, float(self.current_epoch), 10.0 + self.current_epoch)
+
+
+def test_the_best_few_are_kept_and_averaged(tmp_path: Path) -> None:
+    """By hand: 0.6 (epoch 3) and the first of both 0.5 (epoch 1); buffers are of epoch 3."""
+    keeper = EpochKeeper(tmp_path, score="ua", higher_is_better=True, patience=0, average=2)
+    trainer = SavingTrainer()
+    files = []
+    for ua in (math.nan, 0.5, 0.5, 0.6, 0.1):
+        trainer.epoch(keeper, ua)
+        files.append({path.name for path in tmp_path.glob("top-*")})
+    assert files == [
+        {"top-0.ckpt"},
+        {"top-0.ckpt", "top-1.ckpt"},
+        {"top-1.ckpt", "top-2.ckpt"},
+        {"top-1.ckpt", "top-3.ckpt"},
+        {"top-1.ckpt", "top-3.ckpt"},
+    ]
+    assert [epoch for epoch, _ in keeper.kept] == [3, 1]
+    keeper.average_best(["weight"])
+    found = read_checkpoint(keeper.best)
+    assert found["averaged"] == [3, 1]
+    assert {name: value.tolist() for name, value in found["state_dict"].items()} == {
+        "weight": [2.0],
+        "buffer": [13.0],
+    }
+    assert found["state_dict"]["weight"].dtype == torch.float32
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
+    # a run that was killed right after finds it done
+    again = EpochKeeper(tmp_path, score="ua", higher_is_better=True, patience=0, average=2)
+    again.load_state_dict(keeper.state_dict())
+    again.average_best(["weight"])
+    assert read_checkpoint(keeper.best)["state_dict"]["weight"].tolist() == [2.0]
+
+
+def test_the_lowest_errors_are_kept(tmp_path: Path) -> None:
+    keeper = EpochKeeper(tmp_path, score="ua", higher_is_better=False, patience=0, average=2)
+    trainer = SavingTrainer()
+    for error in (0.9, 0.3, 0.4, 0.5):
+        trainer.epoch(keeper, error)
+    assert [epoch for epoch, _ in keeper.kept] == [1, 2]
+
+
 def test_files_carry_the_record(tmp_path: Path) -> None:
     path = tmp_path / "new" / "last.ckpt"
     CheckpointFiles(RECORD).save_checkpoint({"state_dict": {"a": torch.ones(2)}}, path)

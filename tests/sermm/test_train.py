@@ -17,8 +17,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from sermm.build_checkpoint import load_task
+from sermm.checkpoints import read_checkpoint
 from sermm.rundir import alone_in
-from tests.sermm.workplace import TASKS, Workplace, read_json, read_table, wait_for, wait_until
+from tests.sermm.workplace import (
+    TASKS,
+    Workplace,
+    probabilities,
+    read_json,
+    read_table,
+    wait_for,
+    wait_until,
+)
 
 
 def num_epochs(folder: Path) -> int:
@@ -90,6 +100,46 @@ def test_a_run_killed_while_files_are_written_goes_on(
     assert wait_for(killed) == -signal.SIGKILL
     assert not (place.run_folder("linear", "name=killed") / "metrics.json").exists()
     assert_same_run(place.fit("linear", "name=killed"), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "after"),
+    [
+        ("top-1.ckpt", 1, True),
+        ("last.ckpt", 2, True),
+        ("last.ckpt", 4, True),
+        ("best.ckpt", 2, False),
+        ("best.ckpt", 2, True),
+        ("metrics.json", 1, False),
+    ],
+)
+def test_an_average_survives_a_kill(place: Workplace, name: str, times: int, after: bool) -> None:
+    """Its best epoch is the first; the second time that the best is written, it is the mean."""
+    averaged = ("optim.average=2", "optim.epochs=4")
+    undisturbed = place.fit("linear", "name=undisturbed", *averaged)
+    assert not list(undisturbed.rglob("top-*"))
+    settings = place.settings("linear", "name=killed", *averaged)
+    killed = place.fork("fit", *settings, prepare=kill_at(name, times, after=after))
+    assert wait_for(killed) == -signal.SIGKILL
+    assert_same_run(place.fit("linear", "name=killed", *averaged), undisturbed)
+    assert not list(place.run_folder("linear", "name=killed").rglob("top-*"))
+
+
+def test_the_mean_of_the_best_is_tested_and_saved(place: Workplace) -> None:
+    folder = place.fit("linear", "name=averaged", "optim.average=3")
+    best = read_checkpoint(folder / "checkpoints" / "best.ckpt")
+    assert sorted(best["averaged"]) == [0, 1, 2]
+    task, _, _ = load_task(folder / "checkpoints" / "best.ckpt")
+    metrics = read_json(folder / "metrics.json")
+    assert metrics["notes"] == ["weights are the mean of the 3 best on validation"]
+    last = read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]["linear.weight"]
+    assert not torch.equal(task.state_dict()["linear.weight"], last)
+    # what is tested is what is saved, and its validation score is the one that is told
+    single = place.fit("linear", "name=single")
+    assert probabilities(folder) != probabilities(single)
+    said = place.sermm("report", "averaged")
+    assert said.status == 0
+    assert "mean of the 3 best on validation" in said.out
 
 
 def kill_somewhere(place: Workplace, task: str, draw: random.Random) -> None:
