@@ -16,10 +16,10 @@ from typing import ClassVar, Literal
 from data_modules.errors import LabelError
 from data_modules.manifest import Utterance
 
-Kind = Literal["classes", "regression", "multilabel"]
-"""One of several classes, real values, or any number of several labels."""
+Kind = Literal["classes", "regression", "multilabel", "reconstruction"]
+"""One of several classes, real values, several labels at once, or hidden frames (no label)."""
 
-Family = Literal["classes", "sentiment", "intensity", "rating", "multilabel"]
+Family = Literal["classes", "sentiment", "intensity", "rating", "multilabel", "reconstruction"]
 """Which scores are the field's habit for a scheme: see ``sermm/scoring.py``."""
 
 Target = int | tuple[float, ...]

@@ -97,7 +97,7 @@ def by_name(pool: Pool) -> dict[str, dict[str, Any]]:
 
     Their scores stand among the metrics.
     """
-    if pool.scoring.kind == "classes":
+    if pool.scoring.kind in ("classes", "reconstruction"):
         return {}
     weights, true, said = _table(pool)
     if pool.scoring.kind == "multilabel":

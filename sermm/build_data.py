@@ -25,10 +25,11 @@ from data_modules.frames import FramePreparation
 from data_modules.manifest import Utterance, Word
 from data_modules.prepare import Prepared
 from data_modules.protocols import Fold
-from data_modules.ready import load_ready
+from data_modules.ready import load_ready, without_features
 from data_modules.selection import Selection
 from data_modules.speakers import SpeakerStatistics
 from data_modules.text import Tokenizer
+from data_modules.unlabelled import unlabelled_of_fold
 from data_modules.words import transcript_words
 from sermm.build_facts import DataFacts, FrameStatistics
 from sermm.build_text import text_config_for
@@ -40,9 +41,11 @@ from sermm.config import (
     needs_speech,
     needs_text,
     needs_word_times,
+    ready_features,
     tunes_speech,
 )
 from sermm.features import open_features, stored_upstream
+from sermm.reconstruction_metrics import CONTROLS
 from sermm.upstreams.encoded import EncoderUpstream
 from sermm.upstreams.record import upstream_record
 from sermm.upstreams.text import longest_input
@@ -91,6 +94,10 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         config.seed,
         config.data.draw,  # type: ignore[arg-type]
     )
+    known = selection.utterances
+    if config.model.task == "pretrain":
+        extra = {u.id: u for u in unlabelled(config, prepared, selection)}
+        known, fold = known | extra, replace(fold, train=(*fold.train, *extra))
     speech_model = trained_upstream(config) if tunes_speech(config) else None
     waveforms = None if speech_model is None else waveform_source(speech_model, prepared)
     cached = needs_speech(config) and speech_model is None
@@ -101,17 +108,20 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     shares = _soft_targets(config, selection)
     tokenizer, transcripts, text_model, text_config = None, None, None, None
     if needs_text(config):
-        tokenizer = build_tokenizer(config, [selection.utterances[i] for i in fold.train])
+        tokenizer = build_tokenizer(config, [known[i] for i in fold.train])
         text_model, text_config = text_config_for(config, tokenizer)
         limits = (config.data.max_pieces, tokenizer.max_length, longest_input(text_config))
         longest = min(limit for limit in limits if limit is not None)
-        used = [selection.utterances[i] for part in fold.parts().values() for i in part]
+        used = [known[i] for part in fold.parts().values() for i in part]
         transcripts = {u.id: build_transcript(config, u, tokenizer, longest) for u in used}
+
+    # what learns without labels cannot see any
+    targets = dict.fromkeys(known, 0) if config.model.task == "pretrain" else selection.targets
 
     def dataset(ids: Sequence[str]) -> UtteranceDataset:
         return UtteranceDataset(
-            utterances=[selection.utterances[name] for name in ids],
-            targets=selection.targets,
+            utterances=[known[name] for name in ids],
+            targets=targets,
             frames=source,
             waveforms=waveforms,
             transcripts=transcripts,
@@ -138,20 +148,15 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     if source is not None and config.model.speech.normalise in ("train", "speaker"):
         compute = pooled_statistics if config.model.task == "linear" else frame_statistics
         statistics = FrameStatistics(*compute(module.train))
-    means, stds = _rating_statistics(selection, fold.train)
     timed = [t.words for t in (transcripts or {}).values() if t.words is not None]
+    heard = source or speech_model
     return RunData(
         module=module,
         fold=fold,
-        facts=DataFacts(
-            names=selection.scheme.names,
-            kind=selection.scheme.kind,
-            family=selection.scheme.family,
-            num_train=len(fold.train),
-            train_counts=tuple(selection.class_counts(fold.train).values()),
-            train_means=means,
-            train_stds=stds,
-            **_frame_sizes(source, speech_model),
+        facts=replace(
+            _target_facts(config, selection, fold),
+            frame_dim=0 if heard is None else heard.dim,
+            num_layers=1 if heard is None else heard.num_layers,
             one_frame=source is not None and source.one_frame,
             vector_dims={name: prepared.corpus.features[name].dim for name in vectors},
             tokenizer=tokenizer.to_json() if tokenizer is not None else "",
@@ -166,14 +171,6 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         speech_model=speech_model,
         word_shares=source_shares(timed) if timed else {},
     )
-
-
-def _frame_sizes(
-    source: FrameSource | None, speech_model: EncoderUpstream | None
-) -> dict[str, int]:
-    """Values in a frame of one layer, 0 without speech, and how many layers there are."""
-    given = source or speech_model
-    return {} if given is None else {"frame_dim": given.dim, "num_layers": given.num_layers}
 
 
 def _soft_targets(config: Config, selection: Selection) -> dict[str, tuple[float, ...]] | None:
@@ -195,6 +192,43 @@ def _soft_targets(config: Config, selection: Selection) -> dict[str, tuple[float
             fix="set data.soft_labels=false, or choose other data.labels",
         )
     return shares
+
+
+def unlabelled(config: Config, prepared: Prepared, selection: Selection) -> list[Utterance]:
+    """Utterances beyond the selection that pre-training on the run's fold hears.
+
+    Raises:
+        ConfigError: The protocol does not say whose they are.
+    """
+    if not config.model.pretrain.unlabelled:
+        return []
+    stores = [load_ready(prepared, name) for name in ready_features(config)]
+    lacking = without_features(prepared.utterances, stores)
+    usable = [
+        utterance
+        for utterance in prepared.utterances
+        if utterance.id not in lacking and (stores or utterance.audio is not None)
+    ]
+    if len(usable) == len(selection.utterances):
+        return []
+    return unlabelled_of_fold(selection, usable, config.fold)
+
+
+def _target_facts(config: Config, selection: Selection, fold: Fold) -> DataFacts:
+    """What there is to know of the targets of the training part."""
+    num_train = len(fold.train)
+    if config.model.task == "pretrain":
+        return DataFacts(CONTROLS, num_train, kind="reconstruction", family="reconstruction")
+    means, stds = _rating_statistics(selection, fold.train)
+    return DataFacts(
+        names=selection.scheme.names,
+        kind=selection.scheme.kind,
+        family=selection.scheme.family,
+        num_train=num_train,
+        train_counts=tuple(selection.class_counts(fold.train).values()),
+        train_means=means,
+        train_stds=stds,
+    )
 
 
 def _rating_statistics(

@@ -18,11 +18,13 @@ from sermm.build_speech import build_recurrent, build_speech_encoder
 from sermm.build_text import build_text_encoder
 from sermm.config import Config
 from sermm.nn.fusion import FrameAttention, SpanPooling
+from sermm.nn.masked_steps import MaskOptions
 from sermm.nn.pooling import MeanPooling, MeanStdPooling
 from sermm.nn.standardize import Standardize
 from sermm.tasks.acoustic import AcousticTask, LinearTask
 from sermm.tasks.base import EmotionTask
 from sermm.tasks.fusion import AlignedFusionTask, PooledFusionTask
+from sermm.tasks.pretrain import PretrainTask
 from sermm.tasks.text import TextTask
 from sermm.tasks.vectors import LateFusionTask
 from sermm.upstreams.encoded import EncoderUpstream
@@ -76,6 +78,17 @@ def _acoustic(parts: Parts) -> AcousticTask:
         pooling=pooling,
         head=parts.head(pooling.output_size),
         objective=build_objective(config, facts),
+        optimizer=build_optimizer_options(config),
+    )
+
+
+def _pretrain(parts: Parts) -> PretrainTask:
+    config, options = parts.config, parts.config.model.pretrain
+    return PretrainTask(
+        encoder=build_speech_encoder(parts),
+        masks=MaskOptions(options.mask_share, options.span_min, options.span_max),
+        learned_mask=options.learned_mask,
+        objective=build_objective(config, parts.facts),
         optimizer=build_optimizer_options(config),
     )
 
@@ -153,4 +166,5 @@ _BUILDERS: dict[str, Callable[[Parts], EmotionTask]] = {
     "text": _text,
     "fusion": _fusion,
     "vectors": _vectors,
+    "pretrain": _pretrain,
 }

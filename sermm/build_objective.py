@@ -15,7 +15,7 @@ def build_objective(config: Config, facts: DataFacts) -> Objective:
     weighs (N - n) / n times its absence, at most a hundred times.
     """
     weights = None
-    if config.optim.class_weights and facts.kind != "regression":
+    if config.optim.class_weights and facts.train_counts:
         total, counts = facts.num_train, [max(1, n) for n in facts.train_counts]
         if facts.kind == "classes":
             weights = tuple(total / (len(counts) * n) for n in counts)
@@ -31,6 +31,7 @@ def build_objective(config: Config, facts: DataFacts) -> Objective:
         stds=facts.train_stds,
         rating_loss=config.optim.rating_loss,  # type: ignore[arg-type]
         threshold=config.model.threshold,
+        reconstruction_loss=config.model.pretrain.loss,  # type: ignore[arg-type]
     )
 
 

@@ -11,7 +11,9 @@ from sermm.nn.convolution import FrameConvolutions
 from sermm.nn.encoders import SpeechEncoder
 from sermm.nn.recurrent import BiGRU
 from sermm.nn.speech_input import CachedFrames, SpeechInput, TrainedFrames
+from sermm.nn.stacking import FrameStacking
 from sermm.nn.standardize import Standardize
+from sermm.nn.transformer import FrameTransformer
 from sermm.upstreams.record import build_from_record
 
 
@@ -39,15 +41,10 @@ def build_speech_input(parts: Parts) -> SpeechInput:
 
 
 def build_speech_encoder(parts: Parts, *, recurrent: bool = True) -> SpeechEncoder:
-    """Input, augmentation, projection, convolutions and, if asked for, a recurrent layer."""
+    """Input, augmentation, projection, a lower rate and, if asked for, a network over time."""
     model, augment = parts.config.model, parts.config.model.augment
     source = build_speech_input(parts)
-    convolutions = FrameConvolutions(
-        input_size=model.projection or source.output_size,
-        channels=model.conv_channels,
-        num_layers=model.conv_layers,
-        dropout=model.dropout,
-    )
+    convolutions = _build_rate(model, model.projection or source.output_size)
     return SpeechEncoder(
         source=source,
         stretch=TimeStretch(share=augment.time_stretch),
@@ -63,9 +60,36 @@ def build_speech_encoder(parts: Parts, *, recurrent: bool = True) -> SpeechEncod
         ),
         projection=nn.Linear(source.output_size, model.projection) if model.projection else None,
         convolutions=convolutions,
-        recurrent=build_recurrent(model, convolutions.output_size)
-        if recurrent and model.recurrent_layers
-        else None,
+        recurrent=_build_backbone(model, convolutions.output_size) if recurrent else None,
+        dropout=model.dropout,
+        frozen=model.backbone.frozen,
+    )
+
+
+def _build_rate(model: ModelConfig, input_size: int) -> FrameConvolutions | FrameStacking:
+    """Convolutions or stacking; masked pre-training hides steps of the latter."""
+    per_step = model.backbone.frames_per_step
+    if model.task == "pretrain" or per_step > 1:
+        return FrameStacking(input_size=input_size, frames_per_step=per_step)
+    return FrameConvolutions(
+        input_size=input_size,
+        channels=model.conv_channels,
+        num_layers=model.conv_layers,
+        dropout=model.dropout,
+    )
+
+
+def _build_backbone(model: ModelConfig, input_size: int) -> BiGRU | FrameTransformer | None:
+    """The network over time that the configuration describes."""
+    backbone = model.backbone
+    if backbone.kind == "recurrent":
+        return build_recurrent(model, input_size) if model.recurrent_layers else None
+    return FrameTransformer(
+        input_size=input_size,
+        width=backbone.width,
+        num_layers=backbone.layers,
+        num_heads=backbone.heads,
+        feedforward=backbone.feedforward,
         dropout=model.dropout,
     )
 

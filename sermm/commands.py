@@ -198,7 +198,8 @@ def run_experiment(config: Config) -> None:
             fix="remove it, or train and select alone with `sermm trial`",
         )
     check_inputs(config)
-    from sermm.plan import execute, plan_runs
+    from sermm.earlier_runs import find_start
+    from sermm.plan import config_of, execute, plan_runs
     from sermm.stages import hash_of_data, make_ready, make_selection
 
     prepared = make_ready(config)
@@ -206,6 +207,7 @@ def run_experiment(config: Config) -> None:
     keys = plan_runs(config, len(selection.folds))
     for key in keys:  # what cannot be drawn is told before anything is trained
         selection.fold_of_size(key.fold, key.size, key.seed, config.data.draw)  # type: ignore[arg-type]
+        find_start(config_of(config, key))
     outcome = execute(config, keys, hash_of_data(config, prepared, selection))
     if outcome.skipped:
         say(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")

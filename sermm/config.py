@@ -166,10 +166,45 @@ class EcapaConfig:
 
 
 @dataclass
+class BackboneConfig:
+    """The network over acoustic frames (not in the task linear, nor in fusion by span)."""
+
+    kind: str = "recurrent"  # recurrent, sized by model.recurrent_*; or transformer
+    # neighbouring frames that are joined to one step: a lower rate without convolutions
+    frames_per_step: int = 1
+    width: int = 128  # transformer: of all states
+    layers: int = 4  # transformer
+    heads: int = 4  # transformer: attention heads
+    feedforward: int = 256  # transformer: width of the hidden layer in each layer
+    # acoustic: an experiment with the task pretrain, whose run of the same fold gives the first
+    # weights of the encoder; none: random ones
+    start: str = ""
+    start_seed: int | None = None  # of that run; None: the seed of this run
+    frozen: bool = False  # acoustic: the encoder stays as it started, only the head is trained
+
+
+@dataclass
+class PretrainConfig:
+    """The task pretrain: hidden steps of acoustic frames are reconstructed; no label is read.
+
+    model.augment, model.pooling and model.head take no part.
+    """
+
+    mask_share: float = 0.15  # of the steps of a clip
+    span_min: int = 1  # steps that are hidden together, at least
+    span_max: int = 1  # at most; 1: single steps
+    learned_mask: bool = False  # hidden steps become a learned vector; else zero, the mean
+    loss: str = "l1"  # of hidden values: l1, mse, or huber, which is mse up to 1 and l1 beyond
+    # train also on utterances that labels or protocol leave out and that share no speaker (or what
+    # else the protocol keeps apart) with validation or test
+    unlabelled: bool = True
+
+
+@dataclass
 class ModelConfig:
     """What is trained."""
 
-    task: str = MISSING  # linear, acoustic, text, fusion or vectors
+    task: str = MISSING  # linear, acoustic, text, fusion, vectors or pretrain
     # vectors: ready-made utterance vectors of the corpus, each with a head of its own (late fusion)
     vectors: list[str] = field(default_factory=list)
     # fusion, vectors: share of training utterances that lack a modality, drawn for each; the same
@@ -188,6 +223,8 @@ class ModelConfig:
     head_hidden: int | None = None  # width of the head's hidden layer; 0: none; null: of a BiGRU
     dropout: float = 0.3  # everywhere but in a pretrained text encoder
     ecapa: EcapaConfig = field(default_factory=EcapaConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
     text: TextConfig = field(default_factory=TextConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -51,7 +51,7 @@ def write_example(
     """
     dataset = data.module.test
     times = dataset.frames or dataset.waveforms
-    if times is None:
+    if times is None or predictions.kind == "reconstruction":
         return
     place = {name: row for row, name in enumerate(predictions.ids)}
     recognised = _recognised(predictions)

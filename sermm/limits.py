@@ -38,7 +38,9 @@ TRAINABLE = ("huggingface", "wav2vec", "speech_bert")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "data.draw": ("natural", "balanced"),
-    "model.task": ("linear", "acoustic", "text", "fusion", "vectors"),
+    "model.task": ("linear", "acoustic", "text", "fusion", "vectors", "pretrain"),
+    "model.backbone.kind": ("recurrent", "transformer"),
+    "model.pretrain.loss": ("l1", "mse", "huber"),
     "model.alignment": ("span", "attention", "none"),
     "model.pooling": ("attention", "mean", "mean_std", "ecapa"),
     "model.speech.upstream": (
@@ -93,6 +95,15 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.ecapa.se_channels", 1, 1e6),
     ("model.ecapa.attention_channels", 1, 1e6),
     ("model.ecapa.embedding", 1, 1e6),
+    ("model.backbone.frames_per_step", 1, 1000),
+    ("model.backbone.width", 2, 1e6),
+    ("model.backbone.layers", 1, 1000),
+    ("model.backbone.heads", 1, 1000),
+    ("model.backbone.feedforward", 1, 1e6),
+    ("model.backbone.start_seed", 0, 1e9),
+    ("model.pretrain.mask_share", 0, 1),
+    ("model.pretrain.span_min", 1, 1e6),
+    ("model.pretrain.span_max", 1, 1e6),
     ("model.speech.num_bands", 4, 1000),
     ("model.speech.num_ceps", 2, 1000),
     ("model.speech.window_ms", 1, 1000),
@@ -198,6 +209,7 @@ def validate(config: Config) -> None:
     _check_frames(config)
     _check_encoder(config)
     _check_tuning(config)
+    _check_backbone(config)
     _check_corpus(config)
     if needs_speech(config):
         _check_one_frame(config)
@@ -309,6 +321,7 @@ def _check_one_frame(config: Config) -> None:
     for key, used, fix in (
         ("model.alignment", needs_word_times(config), "choose model.alignment=none"),
         ("model.augment.time_stretch", config.model.augment.time_stretch > 0, "set it to 0"),
+        ("model.task", config.model.task == "pretrain", "choose another task"),
     ):
         if used:
             raise ConfigError(
@@ -317,6 +330,35 @@ def _check_one_frame(config: Config) -> None:
                 got=f"one frame an utterance ({config.model.speech.upstream})",
                 fix=f"{fix}, or choose other features",
             )
+
+
+def _check_backbone(config: Config) -> None:
+    """What of the backbone has to agree, and what only some tasks have."""
+    model = config.model
+    backbone, pretrain = model.backbone, model.pretrain
+    heads = f"an even multiple of model.backbone.heads ({backbone.heads})"
+    spread = f"at least model.pretrain.span_min ({pretrain.span_min})"
+    rates = "0 where steps of frames are joined (one way to lower the rate)"
+    is_pretrain, is_acoustic = model.task == "pretrain", model.task == "acoustic"
+    joined = is_pretrain or backbone.frames_per_step > 1
+    no_network = not (model.recurrent_layers or backbone.kind == "transformer")
+    several = model.speech.layers == "all" or "," in model.speech.layers
+    fixed = "in the task pretrain, whose targets are the frames themselves"
+    transformer = backbone.kind == "transformer"
+    even = backbone.width % backbone.heads == 0 and backbone.width % 2 == 0
+    for key, good, expected, fix in (
+        ("model.backbone.width", even or not transformer, heads, "choose another value"),
+        ("model.pretrain.span_max", pretrain.span_max >= pretrain.span_min, spread, "raise it"),
+        ("model.conv_layers", model.conv_layers == 0 or not joined, rates, "set it to 0"),
+        ("model.projection", not (is_pretrain and model.projection), f"0 {fixed}", "set it to 0"),
+        ("model.speech.layers", not (is_pretrain and several), f"one {fixed}", "choose one"),
+        ("model.speech.frozen", model.speech.frozen or not is_pretrain, f"true {fixed}", "set it"),
+        ("model.recurrent_layers", not (is_pretrain and no_network), f"1 {fixed}", "raise it"),
+        ("model.backbone.start", is_acoustic or not backbone.start, "task acoustic", "leave it"),
+        ("model.backbone.frozen", is_acoustic or not backbone.frozen, "task acoustic", "leave it"),
+    ):
+        if not good:
+            raise ConfigError(key, expected=expected, got=str(value_of(config, key)), fix=fix)
 
 
 def _check_encoder(config: Config) -> None:
@@ -425,7 +467,12 @@ def check_labels(config: Config, corpus: Corpus) -> None:
     if config.optim.select:
         from sermm.scoring import find_scoring  # NumPy takes longer than everything else here
 
-        scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
+        if config.model.task == "pretrain":
+            from sermm.reconstruction_metrics import CONTROLS
+
+            scoring = find_scoring("reconstruction", CONTROLS, "reconstruction")
+        else:
+            scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
         _check_choice("optim.select", config.optim.select, tuple(scoring.overall))
     if data.draw == "balanced" and scheme.kind != "classes":
         raise ConfigError(

@@ -3,6 +3,8 @@
     classes      label, predicted, p_<class>...
     ratings      true_<rating>, predicted_<rating> for each
     labels       true_<label>, predicted_<label>, p_<label> for each; 1 is there, 0 is not
+    hidden       values, mae, mse, then mae_<control>, mse_<control> for each: errors of what
+    frames       was reconstructed, over so many hidden values of the clip
 
 after ``utterance_id`` and ``speaker``. Numbers are float32, of which nine digits keep all.
 """
@@ -21,6 +23,7 @@ from data_modules.errors import DataError
 from data_modules.labels import Kind
 from sermm.metrics import FloatArray, NumberArray
 from sermm.run_metrics import RERUN
+from sermm.scoring import shapes_of
 
 T = TypeVar("T")
 
@@ -30,12 +33,16 @@ _OF_EACH: dict[Kind, tuple[str, ...]] = {
     "classes": ("p_",),
     "regression": ("true_", "predicted_"),
     "multilabel": ("true_", "predicted_", "p_"),
+    "reconstruction": ("mae_", "mse_"),
 }
 _BEFORE: dict[Kind, tuple[str, ...]] = {
     "classes": ("label", "predicted"),
     "regression": (),
     "multilabel": (),
+    "reconstruction": ("values", "mae", "mse"),
 }
+_NUMBERS: tuple[Kind, ...] = ("regression", "reconstruction")
+"""Kinds without probabilities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +71,13 @@ class Cells:
             ValueError: A shape is wrong, or a class index is none.
         """
         references, outcomes = np.asarray(references), np.asarray(outcomes)
-        shape = (count,) if kind == "classes" else (count, len(names))
         shapes = [references.shape, outcomes.shape]
-        expected = [shape, shape]
-        if kind != "regression":
+        expected = list(shapes_of(kind, len(names), count))
+        if kind not in _NUMBERS:
             shapes.append(() if probabilities is None else np.shape(probabilities))
             expected.append((count, len(names)))
         elif probabilities is not None:
-            raise ValueError("expected no probabilities of ratings")
+            raise ValueError(f"expected no probabilities with {kind}")
         if shapes != expected:
             raise ValueError(
                 f"expected {count} utterances and {len(names)} names everywhere, got {shapes}"
@@ -80,7 +86,7 @@ class Cells:
             for what, indices in (("references", references), ("outcomes", outcomes)):
                 if count and not (indices.min() >= 0 and indices.max() < len(names)):
                     raise ValueError(f"expected {what} in 0 .. {len(names) - 1}")
-        dtype = np.float32 if kind == "regression" else np.int64
+        dtype = np.float32 if kind in _NUMBERS else np.int64
         if kind == "multilabel" and not all(
             np.isin(v, (0, 1)).all() for v in (references, outcomes)
         ):
@@ -105,6 +111,10 @@ def faults(cells: Cells) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
     if shares is None:
         for what, values in (("ratings", cells.references), ("predictions", cells.outcomes)):
             yield f"{what} that are finite numbers", np.any(~np.isfinite(values), axis=1)
+        if cells.kind == "reconstruction":
+            errors = np.concatenate([cells.references, cells.outcomes], axis=1)
+            yield "errors that are not negative", np.any(errors < 0, axis=1)
+            yield "at least one hidden value", cells.references[:, 0] < 1
         return
     # the negations let NaN fail too
     outside = np.any(~((shares >= 0) & (shares <= 1)), axis=1)
@@ -141,6 +151,9 @@ class Columns:
             indices = int(cells.references[row]), int(cells.outcomes[row])
             return [*(self.names[index] for index in indices), *map(_digits, shares)]
         parts = [cells.references[row].tolist(), cells.outcomes[row].tolist()]
+        if self.kind == "reconstruction":
+            (count, *of_controls), of_model = parts
+            return [f"{count:.0f}", *map(_digits, [*of_model, *of_controls])]
         if self.kind == "multilabel":
             parts.append(shares)
         return [_digits(value) for of_name in zip(*parts, strict=True) for value in of_name]
@@ -159,6 +172,10 @@ class Columns:
             references, outcomes = np.array(pairs, dtype=np.int64).T
             return Cells(self.kind, self.names, references, outcomes, _float32(shares))
         width = len(_OF_EACH[self.kind])
+        if self.kind == "reconstruction":
+            values = _float32(_each(where, rows, float, "numbers"))
+            references = np.delete(values, [1, 2], axis=1)
+            return Cells(self.kind, self.names, references, values[:, 1:3], None)
         if self.kind == "regression":
             values = _float32(_each(where, rows, float, "numbers"))
             return Cells(self.kind, self.names, values[:, ::width], values[:, 1::width], None)

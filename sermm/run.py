@@ -22,6 +22,7 @@ from sermm.build_checkpoint import checkpoint_record
 from sermm.build_data import RunData, build_data
 from sermm.build_facts import DataFacts
 from sermm.build_model import build_task
+from sermm.build_start import start_weights, starting_facts
 from sermm.calibration import fit_temperature, write_calibrations
 from sermm.config import (
     Config,
@@ -32,6 +33,7 @@ from sermm.config import (
     ready_features,
     to_yaml,
 )
+from sermm.earlier_runs import find_start
 from sermm.example import write_example
 from sermm.features import speech_upstream
 from sermm.predictions import predictions_file, read_predictions, write_predictions
@@ -73,6 +75,7 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | Validation | None:
     folder = run_folder(config)
     if is_done(config, sha256):
         return None
+    find_start(config)
     torch.set_num_threads(config.trainer.num_threads)
     torch.manual_seed(config.seed)
     data = build_data(config, prepared, selection)
@@ -101,6 +104,7 @@ def _fit(
         text_model=data.text_model,
         speech_model=data.speech_model,
     )
+    start_weights(task, config, data.fold.test)
     logger = build_logger(config, folder)
     try:
         result = train(
@@ -150,7 +154,7 @@ def _fit(
 def _started_from(config: Config) -> dict[str, Any]:
     """The pretrained weights of a run, if it has any."""
     text, speech = config.model.text, config.model.speech
-    models: dict[str, Any] = {}
+    models: dict[str, Any] = starting_facts(config)
     if needs_text(config) and text.name != "scratch":
         models["text_model"] = text_model_facts(text.name, text.revision)
     if needs_audio(config) and speech.upstream in PRETRAINED_UPSTREAMS:
@@ -214,9 +218,9 @@ def _write_predictions(
 
 
 def _write_calibration(folder: Path, data: RunData, result: TrainingResult) -> None:
-    """Fit temperatures on the validation part; ratings have no probabilities."""
+    """Fit temperatures on the validation part, of what has probabilities."""
     kind = data.facts.kind
-    if kind == "regression":
+    if kind not in ("classes", "multilabel"):
         return
     write_calibrations(
         folder,
@@ -298,8 +302,10 @@ def _selecting(config: Config, facts: DataFacts) -> str:
 def _leak(config: Config, prepared: Prepared, selection: Selection) -> str:
     """What leaks by the protocol, by normalisation, and by the makers of ready-made features."""
     by_speaker = needs_speech(config) and config.model.speech.normalise == "speaker"
+    earlier = find_start(config)
     exposures = [prepared.corpus.features[name].exposure for name in ready_features(config)]
-    texts = (selection.protocol.leak, NORMALISED if by_speaker else "", *exposures)
+    before = earlier.metrics.leak if earlier is not None else ""
+    texts = (selection.protocol.leak, NORMALISED if by_speaker else "", *exposures, before)
     return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
@@ -308,6 +314,11 @@ def _notes(config: Config, prepared: Prepared) -> list[str]:
     notes = [f"failed check: {r.name}: {r.detail}" for r in failed_checks(config, prepared)]
     if config.data.shuffle_word_times:
         notes.append("control: word times are shuffled within each utterance")
+    backbone = config.model.backbone
+    if backbone.start:
+        notes.append(f"encoder pre-trained in {backbone.start}")
+    if backbone.frozen:
+        notes.append("frozen encoder: the head alone is trained")
     if config.data.soft_labels:
         notes.append("trained on the shares of the raters' votes")
     if config.optim.average > 1:

@@ -270,10 +270,10 @@ def read_run_metrics(path: Path) -> RunMetrics:
 def _check_training_part(record: _Record, metrics: RunMetrics) -> None:
     """Counts or means are there for each name, and the counts fit the number of utterances."""
     counts, total = metrics.train_counts, metrics.num_train
-    is_rating = metrics.kind == "regression"
+    has_counts = metrics.kind in ("classes", "multilabel")
     for key, found, used in (
-        ("train_counts", counts, not is_rating),
-        ("train_means", metrics.train_means, is_rating),
+        ("train_counts", counts, has_counts),
+        ("train_means", metrics.train_means, metrics.kind == "regression"),
     ):
         expected = tuple(metrics.classes) if used else ()
         record.must(key, set(found) == set(expected), f"{expected}", tuple(found))

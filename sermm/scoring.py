@@ -19,6 +19,19 @@ from sermm.metrics import (
     class_contributions,
 )
 from sermm.rating_metrics import rating_contributions, rating_metrics
+from sermm.reconstruction_metrics import (
+    CONTROLS,
+    RECONSTRUCTION_METRICS,
+    reconstruction_contributions,
+)
+
+
+def shapes_of(kind: Kind, num_names: int, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of the references and of the outcomes of ``count`` utterances."""
+    if kind == "reconstruction":
+        return (count, 1 + 2 * num_names), (count, 2)
+    shape = (count,) if kind == "classes" else (count, num_names)
+    return shape, shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +81,8 @@ class Scoring:
             return class_contributions(references, outcomes, len(self.names))
         if self.family in ("sentiment", "intensity", "rating"):
             return rating_contributions(references, outcomes, self.family)
+        if self.kind == "reconstruction":
+            return reconstruction_contributions(references, outcomes)
         return label_contributions(references, outcomes)
 
     def scores(self, sums: NumberArray) -> dict[str, float]:
@@ -82,6 +97,7 @@ _FAMILIES: dict[Family, tuple[Kind, tuple[str, ...]]] = {
     "intensity": ("regression", ("mae", "acc4")),
     "rating": ("regression", ("mae", "pearson_r", "ccc")),
     "multilabel": ("multilabel", ("macro_f1", "micro_f1", "wacc", "exact_match")),
+    "reconstruction": ("reconstruction", ("masked_mae", "masked_r2")),
 }
 
 
@@ -100,6 +116,10 @@ def find_scoring(kind: Kind, names: Sequence[str], family: Family) -> Scoring:
         metrics = CLASS_METRICS
     elif family == "multilabel":
         metrics = label_metrics(names)
+    elif family == "reconstruction":
+        if tuple(names) != CONTROLS:
+            raise ValueError(f"expected the controls {', '.join(CONTROLS)}, got {names}")
+        metrics = RECONSTRUCTION_METRICS
     else:
         metrics = rating_metrics(names, family)
     return Scoring(kind, tuple(names), family, metrics, brief[0], brief)

@@ -6,6 +6,8 @@ features have to be computed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,6 +189,16 @@ def hash_of_data(config: Config, prepared: Prepared, selection: Selection) -> st
         return prepared.media[utterance.id].content_sha256
 
     read = {name: as_read(utterance) for name, utterance in selection.utterances.items()}
-    return data_sha256(
+    found = data_sha256(
         replace(selection, utterances=read), audio_hash, soft_labels=config.data.soft_labels
     )
+    if config.model.task != "pretrain" or not config.model.pretrain.unlabelled:
+        return found
+    # what else there is may be heard too
+    lacking = without_features(prepared.utterances, stores)
+    others = [
+        [u.id, u.speaker, u.session, u.dialogue, audio_hash(u)]
+        for u in prepared.utterances
+        if u.id not in selection.utterances and u.id not in lacking
+    ]
+    return hashlib.sha256(json.dumps([found, others]).encode()).hexdigest() if others else found

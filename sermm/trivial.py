@@ -14,6 +14,7 @@ import numpy as np
 from data_modules.labels import Kind
 from sermm.metrics import FloatArray
 from sermm.pool import Outcome
+from sermm.reconstruction_metrics import control_errors
 from sermm.results import Run
 
 
@@ -52,6 +53,10 @@ def _train_mean(run: Run) -> FloatArray:
     return _on_all(run, np.array([run.metrics.train_means[name] for name in run.metrics.classes]))
 
 
+def _control(name: str) -> Outcome:
+    return lambda run: control_errors(run.predictions.references, name)
+
+
 TRIVIAL: Mapping[Kind, Mapping[str, Trivial]] = {
     "classes": {
         "majority": Trivial(_majority, "most frequent class"),
@@ -64,6 +69,11 @@ TRIVIAL: Mapping[Kind, Mapping[str, Trivial]] = {
     "multilabel": {
         "prior": Trivial(_prior, "drawn by prior"),
         "never": Trivial(_zero, "no label ever"),
+    },
+    "reconstruction": {
+        "interpolation": Trivial(_control("interpolation"), "line between visible frames"),
+        "neighbour": Trivial(_control("neighbour"), "nearest visible frame"),
+        "mean": Trivial(_control("mean"), "mean of training part"),
     },
 }
 """Predictors by kind of target; the first stands beside the headline."""

@@ -67,13 +67,17 @@ class FrameConvolutions(nn.Module):
         return frames, lengths
 
     def scale_spans(self, spans: Tensor) -> Tensor:
-        """Spans over input frames ``(..., 2)`` (end exclusive) as spans over output frames.
+        """Spans over input frames ``(..., 2)`` as spans over output frames."""
+        return scale_spans(spans, self.rate)
 
-        Output frame j stands for the input frames from ``j * rate`` to ``(j + 1) * rate``. A span
-        keeps every output frame that stands for one of its input frames, so it is empty exactly
-        where it was.
-        """
-        start, end = spans.unbind(-1)
-        scaled_start = start // self.rate
-        scaled_end = (end + self.rate - 1) // self.rate
-        return torch.stack([scaled_start, torch.where(start < end, scaled_end, scaled_start)], -1)
+
+def scale_spans(spans: Tensor, rate: int) -> Tensor:
+    """Spans of frames ``(..., 2)`` (end exclusive) at a rate that is lower by a factor.
+
+    Frame j of the lower rate stands for the frames from ``j * rate`` to ``(j + 1) * rate``. A span
+    keeps every frame that stands for one of its own, so it is empty exactly where it was.
+    """
+    start, end = spans.unbind(-1)
+    scaled_start = start // rate
+    scaled_end = (end + rate - 1) // rate
+    return torch.stack([scaled_start, torch.where(start < end, scaled_end, scaled_start)], -1)

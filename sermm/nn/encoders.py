@@ -13,19 +13,22 @@ from sermm.nn.convolution import FrameConvolutions
 from sermm.nn.masking import clear_padding, length_mask
 from sermm.nn.recurrent import BiGRU
 from sermm.nn.speech_input import SpeechInput, TrainedFrames
+from sermm.nn.stacking import FrameStacking
+from sermm.nn.transformer import FrameTransformer
 
 
 class SpeechEncoder(nn.Module):
-    """Frames of a batch through augmentation, projection, convolutions and a recurrent layer.
+    """Frames of a batch through augmentation, projection, a lower rate and a network over time.
 
     Args:
         source: Where frames come from: the cache, or an upstream that is trained.
         stretch: Changes of the rate of training clips.
         augment: Other changes of training frames.
         projection: Of each frame; None passes them on.
-        convolutions: Halvings of the frame rate, possibly none.
-        recurrent: Over the remaining frames; None passes them on.
-        dropout: On what goes into the recurrent layer.
+        convolutions: What lowers the rate: halvings, possibly none, or stacking.
+        recurrent: The network over the remaining frames; None passes them on.
+        dropout: On what goes into it.
+        frozen: No gradient, and evaluation mode (no dropout, no augmentation) in training too.
     """
 
     def __init__(
@@ -35,9 +38,10 @@ class SpeechEncoder(nn.Module):
         stretch: TimeStretch,
         augment: FrameAugment,
         projection: nn.Linear | None = None,
-        convolutions: FrameConvolutions,
-        recurrent: BiGRU | None,
+        convolutions: FrameConvolutions | FrameStacking,
+        recurrent: BiGRU | FrameTransformer | None,
         dropout: float = 0.0,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         self.source = source
@@ -48,6 +52,15 @@ class SpeechEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.recurrent = recurrent
         self.output_size = convolutions.output_size if recurrent is None else recurrent.output_size
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+            self.eval()
+
+    def train(self, mode: bool = True) -> SpeechEncoder:
+        """As ``nn.Module.train``, but a frozen encoder stays in evaluation."""
+        super().train(mode and not self.frozen)
+        return self
 
     def pretrained(self) -> dict[str, nn.Module]:
         """The upstream as ``speech``, where it is trained."""
@@ -64,9 +77,13 @@ class SpeechEncoder(nn.Module):
         if self.projection is not None:
             frames = self.projection(frames)
         frames, lengths = self.convolutions(frames, lengths)
+        return self.contextualise(frames, lengths), lengths
+
+    def contextualise(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """The network over time on what is left, ``(B, F', E)``, zero in the padding."""
         if self.recurrent is not None:
             frames = self.recurrent(self.dropout(frames), lengths)
-        return clear_padding(frames, length_mask(lengths, frames.shape[1])), lengths
+        return clear_padding(frames, length_mask(lengths, frames.shape[1]))
 
 
 @dataclass(frozen=True)

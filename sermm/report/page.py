@@ -176,7 +176,7 @@ def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str
             leak,
             column=f"val/{select}",
             score=scoring.metrics[select].title_with_unit,
-            loss="loss" if scoring.kind == "regression" else "loss (nats)",
+            loss="loss (nats)" if scoring.kind in ("classes", "multilabel") else "loss",
         )
     if len(summary["by_size"]) > 1:
         num_train = {

@@ -44,10 +44,15 @@ class LinearTask(EmotionTask):
 
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""
-        frames, lengths = batch.speech()
-        values = self.pooling(frames, length_mask(lengths, frames.shape[1]))  # (B, D or 2 D)
-        scores: Tensor = self.linear((values - self.pooled.mean) / self.pooled.std)
+        scores: Tensor = self.linear(self._statistics(batch))
         return scores
+
+    def _statistics(self, batch: Batch) -> Tensor:
+        """Standardised statistics ``(B, D or 2 D)``, which no weight changes."""
+        frames, lengths = batch.speech()
+        values = self.pooling(frames, length_mask(lengths, frames.shape[1]))
+        standard: Tensor = (values - self.pooled.mean) / self.pooled.std
+        return standard
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One training batch, or, with L-BFGS, all of training."""
@@ -55,10 +60,12 @@ class LinearTask(EmotionTask):
             solver = self.optimizers(use_pl_optimizer=False)
             assert isinstance(solver, torch.optim.LBFGS)
             half_decay = self.optimizer_options.weight_decay / 2
+            statistics = self._statistics(batch)
             minimise(
                 solver,
                 lambda: (
-                    self.output(self(batch), batch) + half_decay * self.linear.weight.square().sum()
+                    self.output(self.linear(statistics), batch)
+                    + half_decay * self.linear.weight.square().sum()
                 ),
             )
         return super().training_step(batch, batch_idx)

@@ -17,7 +17,7 @@ from sermm.scoring import find_scoring
 from sermm.tasks.outputs import Objective, build_output
 from sermm.tasks.score_sums import ScoreSums
 
-__all__ = ["EmotionTask", "Objective", "Predictions", "Stage"]
+__all__ = ["EmotionTask", "Objective", "Predictions", "Stage", "not_finite"]
 
 Stage = Literal["train", "val", "test"]
 
@@ -91,7 +91,7 @@ class EmotionTask(L.LightningModule):
         scores = self(batch)
         loss: Tensor = self.output(scores, batch)
         if not torch.isfinite(loss):
-            raise _not_finite(stage, loss, scores, batch)
+            raise not_finite(stage, loss, scores, batch)
         if stage == "train":
             self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
             return loss
@@ -111,12 +111,16 @@ class EmotionTask(L.LightningModule):
             )
         return loss
 
+    def loss_weight(self, batch: Batch) -> Tensor | int:
+        """What the mean loss of a training batch is divided by."""
+        return self.output.loss_weight(batch)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One training batch, which weighs what its utterances weigh in an update of several."""
         loss = self.shared_step(batch, "train")
         if self._batches_an_update == 1:
             return loss
-        weight = torch.as_tensor(self.output.loss_weight(batch)).to(loss)
+        weight = torch.as_tensor(self.loss_weight(batch)).to(loss)
         self._update_weight = (
             weight if self._update_weight is None else self._update_weight + weight
         )
@@ -194,7 +198,7 @@ class EmotionTask(L.LightningModule):
         }
 
 
-def _not_finite(stage: Stage, loss: Tensor, scores: Tensor, batch: Batch) -> RunFailedError:
+def not_finite(stage: Stage, loss: Tensor, scores: Tensor, batch: Batch) -> RunFailedError:
     """The error that names the utterances at fault: all of a batch, where no single one is."""
     finite = torch.isfinite(scores).all(dim=-1).tolist()
     names = [name for name, fine in zip(batch.utterance_ids, finite, strict=True) if not fine]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,7 @@ class Objective:
         stds: Ratings: standard deviation of each.
         rating_loss: Ratings: ``l1`` or ``mse``, on standardised ratings.
         threshold: Several labels: probability from which a label is predicted.
+        reconstruction_loss: Reconstruction: ``l1``, ``mse`` or ``huber`` (from 1 on linear).
     """
 
     names: tuple[str, ...]
@@ -41,6 +42,7 @@ class Objective:
     stds: tuple[float, ...] = ()
     rating_loss: Literal["l1", "mse"] = "l1"
     threshold: float = 0.5
+    reconstruction_loss: Literal["l1", "mse", "huber"] = "l1"
 
 
 class Output(nn.Module, ABC):
@@ -132,8 +134,37 @@ class LabelOutput(Output):
         return (probabilities >= self.threshold).float(), probabilities
 
 
+_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "l1": F.l1_loss,
+    "mse": F.mse_loss,
+    "huber": F.huber_loss,
+}
+
+
+class ReconstructionOutput(Output):
+    """Hidden values against what was reconstructed; of a batch only these are the targets."""
+
+    def __init__(self, *, loss: Literal["l1", "mse", "huber"]) -> None:
+        super().__init__()
+        self.loss = _LOSSES[loss]
+
+    def forward(self, scores: Tensor, batch: Batch) -> Tensor:
+        """Mean loss over hidden values, ``(M, D)`` of M hidden frames each."""
+        return self.loss(scores, batch.targets)
+
+    def loss_weight(self, batch: Batch) -> Tensor | int:
+        """Hidden values."""
+        return batch.targets.numel()
+
+    def predict(self, scores: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What was reconstructed."""
+        return scores, None
+
+
 def build_output(objective: Objective) -> Output:
     """The output of an objective."""
+    if objective.kind == "reconstruction":
+        return ReconstructionOutput(loss=objective.reconstruction_loss)
     if objective.kind == "classes":
         return ClassOutput(weights=objective.weights, label_smoothing=objective.label_smoothing)
     if objective.kind == "regression":

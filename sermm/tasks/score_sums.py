@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from sermm.scoring import Scoring
+from sermm.scoring import Scoring, shapes_of
 
 
 class ScoreSums(Metric):
@@ -28,8 +28,8 @@ class ScoreSums(Metric):
     def __init__(self, scoring: Scoring) -> None:
         super().__init__()
         self.scoring = scoring
-        one = np.zeros((1,) if scoring.kind == "classes" else (1, len(scoring.names)), dtype=int)
-        shape = scoring.contributions(one, one).shape[1:]
+        shapes = shapes_of(scoring.kind, len(scoring.names), 1)
+        shape = scoring.contributions(*(np.zeros(s, dtype=int) for s in shapes)).shape[1:]
         zeros = torch.zeros(shape, dtype=torch.float64)
         self.add_state("sums", default=zeros, dist_reduce_fx="sum")
 

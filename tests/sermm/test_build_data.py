@@ -68,7 +68,7 @@ def test_sizes_are_nested_and_leave_the_other_parts(place: Workplace) -> None:
         assert ids(parts["12"], part) == ids(parts["null"], part)
     other = build(place, "linear", "size=12", "seed=1")[0]
     assert set(ids(other, "train")) != small
-    with pytest.raises(ConfigError, match="size: expected between 1 and the 48"):
+    with pytest.raises(ConfigError, match="size=49 in fold 0 of demo-session5: expected between 1"):
         build(place, "linear", "size=49")
 
 

@@ -1,0 +1,53 @@
+"""From a run of another experiment to the first weights of this one's speech encoder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sermm.build_checkpoint import load_task
+from sermm.config import Config
+from sermm.earlier_runs import START_KEY, expect_unseen, find_start
+from sermm.tasks.acoustic import AcousticTask
+from sermm.tasks.base import EmotionTask
+from sermm.tasks.pretrain import PretrainTask
+
+
+def start_weights(task: EmotionTask, config: Config, test: Sequence[str]) -> None:
+    """Give a task's encoder the weights and the standardisation of its pre-training.
+
+    Args:
+        task: Untrained.
+        config: Of the run.
+        test: Ids of its test part, which the pre-training must not have heard.
+
+    Raises:
+        ConfigError: As :func:`find_start`.
+        LeakError: It may have heard them.
+        ModelError: Its checkpoint cannot be read.
+    """
+    earlier = find_start(config)
+    if earlier is None:
+        return
+    expect_unseen(earlier, test, key=START_KEY)
+    pretrained, _, _ = load_task(earlier.checkpoint)
+    assert isinstance(task, AcousticTask)
+    assert isinstance(pretrained, PretrainTask)
+    task.encoder.load_state_dict(pretrained.encoder.state_dict())
+
+
+def starting_facts(config: Config) -> dict[str, Any]:
+    """What the record of a run says of the run it started from."""
+    earlier = find_start(config)
+    if earlier is None:
+        return {}
+    with earlier.checkpoint.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {
+        "started_from": {
+            "run": f"{earlier.folder.parent.name}/{earlier.folder.name}",
+            "fingerprint": earlier.metrics.fingerprint,
+            "checkpoint_sha256": digest,
+        }
+    }

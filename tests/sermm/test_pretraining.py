@@ -1,0 +1,230 @@
+"""Pre-training and what starts from it, from the command line to the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from data_modules.unlabelled import unlabelled_of_fold
+from sermm.build_checkpoint import load_task
+from sermm.build_data import build_data
+from sermm.checkpoints import read_checkpoint
+from sermm.compose import load_config
+from sermm.reconstruction_metrics import CONTROLS
+from sermm.stages import load_ready, make_selection
+from tests.data_modules import csd_tree
+from tests.sermm.workplace import SMALL, Workplace, read_json, read_table
+
+TINY = (
+    "model.backbone.width=8",
+    "model.backbone.layers=1",
+    "model.backbone.heads=2",
+    "model.backbone.feedforward=8",
+    "model.backbone.frames_per_step=2",
+    "model.speech.hop_ms=10",
+)
+
+
+def arguments(place: Workplace, *overrides: str) -> list[str]:
+    places = (f"data.root={place.release}", f"data.cache={place.cache}")
+    merged = dict(text.split("=", 1) for text in (*places, *SMALL, *TINY, *overrides))
+    return [f"{key}={value}" for key, value in merged.items()]
+
+
+def fit(place: Workplace, name: str, *overrides: str) -> Path:
+    said = place.sermm("fit", name, *arguments(place, *overrides))
+    assert (said.status, said.err) == (0, ""), said
+    stated = {"name": name} | dict(text.split("=", 1) for text in overrides)
+    return place.folder / "runs" / stated["name"] / "fold=0,seed=0,size=all"
+
+
+def test_pretraining_ends_with_controls_beside_its_error(place: Workplace) -> None:
+    folder = fit(place, "pretrain_demo", "optim.epochs=2")
+    rows = read_table(folder / "predictions.csv")
+    assert len(rows) == 16
+    errors = [f"{error}_{name}" for name in CONTROLS for error in ("mae", "mse")]
+    assert list(rows[0]) == ["utterance_id", "speaker", "values", "mae", "mse", *errors]
+    said = place.sermm("report", "pretrain_demo")
+    assert said.status == 0, said
+    summary = read_json(place.folder / "runs" / "pretrain_demo" / "summary.json")
+    assert (summary["kind"], set(summary["trivial"])) == ("reconstruction", set(CONTROLS))
+    values = [float(row["values"]) for row in rows]
+    for name, column in (("mean", "mae_mean"), ("neighbour", "mae_neighbour")):
+        total = sum(n * float(row[column]) for n, row in zip(values, rows, strict=True))
+        found = summary["trivial"][name]["masked_mae"]["pooled"]
+        assert found == pytest.approx(total / sum(values), abs=1e-6)
+    assert summary["trivial"]["mean"]["masked_r2"]["pooled"] == pytest.approx(0, abs=1e-6)
+    page = (place.folder / "runs" / "pretrain_demo" / "report.html").read_text()
+    assert "masked MAE" in page
+    assert "trivial: nearest visible frame" in page
+    compared = place.sermm("compare", "pretrain_demo", "pretrain_demo")
+    assert compared.status == 0, compared
+
+
+def test_the_same_run_twice_gives_the_same_bytes(place: Workplace) -> None:
+    one, other = (fit(place, "pretrain_demo", f"name={n}", "optim.epochs=2") for n in ("a", "b"))
+    assert (one / "predictions.csv").read_bytes() == (other / "predictions.csv").read_bytes()
+    third = fit(place, "pretrain_demo", "name=c", "optim.epochs=2", "data.eval_batch_size=3")
+    first, second = (read_table(folder / "predictions.csv") for folder in (one, third))
+    for row, twin in zip(first, second, strict=True):
+        assert float(row["mae"]) == pytest.approx(float(twin["mae"]), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "recurrent"])
+def test_fine_tuning_starts_from_the_run_of_its_fold(place: Workplace, kind: str) -> None:
+    chosen = f"model.backbone.kind={kind}"
+    before = fit(place, "pretrain_demo", chosen, "optim.epochs=1")
+    frozen = fit(
+        place, "finetune_demo", chosen, "model.backbone.frozen=true", "optim.epochs=1", "name=probe"
+    )
+    weights = [
+        read_checkpoint(f / "checkpoints" / "best.ckpt")["state_dict"] for f in (before, frozen)
+    ]
+    encoder = {name for name in weights[0] if name.startswith("encoder.")}
+    assert "encoder.source.standardize.mean" in encoder
+    for name in encoder:
+        assert torch.equal(weights[0][name], weights[1][name]), name
+    told = read_json(frozen / "environment.json")["started_from"]
+    assert told["run"] == "pretrain_demo/fold=0,seed=0,size=all"
+    assert len(told["checkpoint_sha256"]) == 64
+    notes = read_json(frozen / "metrics.json")["notes"]
+    assert notes == [
+        "encoder pre-trained in pretrain_demo",
+        "frozen encoder: the head alone is trained",
+    ]
+    tuned = fit(place, "finetune_demo", chosen, "optim.epochs=1")
+    task, _, _ = load_task(tuned / "checkpoints" / "best.ckpt")
+    moved = task.state_dict()
+    assert any(not torch.equal(moved[n], weights[0][n]) for n in encoder if "standardize" not in n)
+    scratch = fit(place, "scratch_demo", chosen, "optim.epochs=1")
+    assert read_table(scratch / "predictions.csv") != read_table(tuned / "predictions.csv")
+
+
+def test_a_start_that_cannot_be(place: Workplace) -> None:
+    said = place.sermm("fit", "finetune_demo", *arguments(place))
+    assert said.status == 2
+    assert "model.backbone.start=pretrain_demo: expected a finished run in runs" in said.err
+    assert said.err.count("\n") == 1
+    fit(place, "pretrain_demo", "optim.epochs=1")
+    said = place.sermm("fit", "finetune_demo", *arguments(place, "fold=1"))
+    assert "fold=1,seed=0,size=all, got none" in said.err
+    said = place.sermm("fit", "finetune_demo", *arguments(place, "seed=1"))
+    assert "fold=0,seed=1,size=all, got none" in said.err
+    said = place.sermm("fit", "finetune_demo", *arguments(place, "model.backbone.layers=2"))
+    assert "model.backbone.layers: expected 1, as in" in said.err
+    said = place.sermm("fit", "finetune_demo", *arguments(place, "data.protocol=demo-speaker5"))
+    assert "expected an experiment on data.protocol=demo-speaker5" in said.err
+    fit(place, "scratch_demo", "optim.epochs=1")
+    said = place.sermm(
+        "fit", "finetune_demo", *arguments(place, "model.backbone.start=scratch_demo")
+    )
+    assert "expected an experiment with model.task=pretrain, got acoustic" in said.err
+    # a plan says so before anything is trained
+    said = place.sermm("experiment", "finetune_demo", *arguments(place, "plan.folds=[0,3]"))
+    assert said.status == 2
+    assert "fold=3,seed=0,size=all, got none" in said.err
+    assert not (place.folder / "runs" / "finetune_demo").exists()
+
+
+def test_a_start_that_heard_the_test_part(place: Workplace) -> None:
+    folder = fit(place, "pretrain_demo", "optim.epochs=1")
+    path = folder / "predictions.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    said = place.sermm("fit", "finetune_demo", *arguments(place))
+    assert said.status == 2
+    assert "got 1 that it may have trained on: Ses01M" in said.err
+
+
+@pytest.mark.parametrize(
+    ("experiment", "override", "expected"),
+    [
+        ("pretrain_demo", "model.conv_layers=1", "model.conv_layers: expected 0 where steps"),
+        (
+            "pretrain_demo",
+            "model.pretrain.span_min=5",
+            "model.pretrain.span_max: expected at least",
+        ),
+        ("pretrain_demo", "model.backbone.heads=3", "model.backbone.width: expected an even multi"),
+        ("pretrain_demo", "optim.select=ua", "optim.select: expected one of masked_mae"),
+        ("fusion_demo", "model.backbone.start=x", "model.backbone.start: expected task acoustic"),
+        ("text_demo", "model.backbone.frozen=true", "model.backbone.frozen: expected task acou"),
+    ],
+)
+def test_settings_that_do_not_belong_together(
+    place: Workplace, experiment: str, override: str, expected: str
+) -> None:
+    said = place.sermm("config", experiment, override)
+    assert said.status == 2
+    assert expected in said.err
+
+
+# --- utterances without a label
+
+
+def test_unlabelled_clips_of_training_speakers_alone_are_heard(place: Workplace) -> None:
+    settings = arguments(place, "data.protocol=iemocap4-improvised", "data.corpus=iemocap")
+    said = place.sermm("extract", "pretrain_demo", *settings)
+    assert said.status == 0, said
+    config = load_config("pretrain_demo", settings)
+    prepared = load_ready(config)
+    selection = make_selection(config, prepared)
+    # a third of the release loses its label
+    lost = [name for k, name in enumerate(selection.utterances) if k % 3 == 0]
+    for name in lost:
+        del selection.utterances[name], selection.targets[name]
+    fewer = [
+        type(fold)(*(tuple(n for n in part if n not in lost) for part in fold.parts().values()))
+        for fold in selection.folds
+    ]
+    object.__setattr__(selection, "folds", fewer)
+    for number, fold in enumerate(fewer):
+        extra = unlabelled_of_fold(selection, prepared.utterances, number)
+        assert extra
+        assert {u.id for u in extra} <= set(lost)
+        held_out = {selection.utterances[name].speaker for name in (*fold.val, *fold.test)}
+        assert not {u.speaker for u in extra} & held_out
+        sessions = {selection.utterances[name].session for name in fold.train}
+        assert {u.session for u in extra} == sessions
+    data = build_data(config, prepared, selection)
+    assert set(fewer[0].train) < set(data.fold.train)
+    assert {int(data.module.train[k].target) for k in range(len(data.fold.train))} == {0}
+    without = load_config("pretrain_demo", [*settings, "model.pretrain.unlabelled=false"])
+    assert build_data(without, prepared, selection).fold == fewer[0]
+
+
+# --- six intensities from csd files
+
+
+def test_pretraining_and_fine_tuning_on_covarep(
+    place: Workplace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    videos = csd_tree.make_videos("mosei", train=6, val=2, test=2, segments=4)
+    root = csd_tree.write_tree(tmp_path_factory.mktemp("mosei"), "mosei", videos)
+    own = [f"data.root={root}", f"data.cache={place.folder}/cache", "optim.epochs=2"]
+
+    def run(name: str, *overrides: str) -> dict[str, Any]:
+        settings = arguments(place, *own, *overrides)
+        sizes = ("size=8", "size=16", "size=null") if name.startswith("label") else ("size=null",)
+        for size in sizes:
+            said = place.sermm("fit", name, *settings, size)
+            assert (said.status, said.err) == (0, ""), said
+        assert place.sermm("report", name).status == 0
+        found: dict[str, Any] = json.loads(
+            (place.folder / "runs" / name / "summary.json").read_text()
+        )
+        return found
+
+    assert run("pretrain_mosei")["kind"] == "reconstruction"
+    for name in ("scratch_mosei", "finetune_mosei"):
+        summary = run(name)
+        assert summary["family"] == "intensity"
+        assert {"mae", "acc4", "mae_happy", "acc4_fear"} <= set(summary["metrics"])
+        assert set(summary["trivial"]) == {"train_mean", "zero"}
+    assert list(run("label_budget_mosei")["by_size"]) == ["8", "16", "all"]
+    compared = place.sermm("compare", "finetune_mosei", "scratch_mosei")
+    assert compared.status == 0, compared
