@@ -17,12 +17,14 @@ from sermm.build_parts import Parts
 from sermm.build_speech import build_recurrent, build_speech_encoder
 from sermm.build_text import build_text_encoder
 from sermm.config import Config
+from sermm.nn.coattention import CoAttention
 from sermm.nn.fusion import FrameAttention, SpanPooling
 from sermm.nn.masked_steps import MaskOptions
 from sermm.nn.pooling import MeanPooling, MeanStdPooling
 from sermm.nn.standardize import Standardize
 from sermm.tasks.acoustic import AcousticTask, LinearTask
 from sermm.tasks.base import EmotionTask
+from sermm.tasks.coattention import CoAttentionTask
 from sermm.tasks.fusion import AlignedFusionTask, PooledFusionTask
 from sermm.tasks.pretrain import PretrainTask
 from sermm.tasks.text import TextTask
@@ -107,8 +109,7 @@ def _text(parts: Parts) -> TextTask:
 
 
 def _fusion(parts: Parts) -> EmotionTask:
-    build = _pooled_fusion if parts.config.model.alignment == "none" else _aligned_fusion
-    return build(parts)
+    return _FUSIONS[parts.config.model.alignment](parts)
 
 
 def _pooled_fusion(parts: Parts) -> PooledFusionTask:
@@ -124,6 +125,30 @@ def _pooled_fusion(parts: Parts) -> PooledFusionTask:
         text_pooling=text_pooling,
         head=parts.head(speech_pooling.output_size + text_pooling.output_size),
         modality_dropout=config.model.modality_dropout,
+        objective=build_objective(config, facts),
+        optimizer=build_optimizer_options(config),
+    )
+
+
+def _coattention(parts: Parts) -> CoAttentionTask:
+    config, facts = parts.config, parts.facts
+    text = build_text_encoder(parts)
+    speech = build_speech_encoder(parts)
+    speech_pooling = parts.pooling(speech.output_size)
+    text_pooling = parts.pooling(text.output_size)
+    coattention = CoAttention(
+        text=(text_pooling.output_size, text.output_size),
+        speech=(speech_pooling.output_size, speech.output_size),
+        num_heads=config.model.attention_heads,
+        dropout=config.model.dropout,
+    )
+    return CoAttentionTask(
+        speech=speech,
+        speech_pooling=speech_pooling,
+        text=text,
+        text_pooling=text_pooling,
+        coattention=coattention,
+        head=parts.head(coattention.output_size),
         objective=build_objective(config, facts),
         optimizer=build_optimizer_options(config),
     )
@@ -159,6 +184,13 @@ def _aligned_fusion(parts: Parts) -> AlignedFusionTask:
         optimizer=build_optimizer_options(config),
     )
 
+
+_FUSIONS: dict[str, Callable[[Parts], EmotionTask]] = {
+    "span": _aligned_fusion,
+    "attention": _aligned_fusion,
+    "coattention": _coattention,
+    "none": _pooled_fusion,
+}
 
 _BUILDERS: dict[str, Callable[[Parts], EmotionTask]] = {
     "linear": _linear,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sermm.build_facts import DataFacts
-from sermm.config import Config
+from sermm.config import SCRATCH, Config
 from sermm.optim import OptimizerOptions
 from sermm.tasks.base import Objective
 
@@ -39,9 +39,9 @@ def build_optimizer_options(config: Config) -> OptimizerOptions:
     """Learning rates and schedule."""
     optim = config.optim
     rates = {}
-    if optim.text_lr is not None and config.model.text.name != "scratch":
+    if optim.text_lr is not None and config.model.text.name != SCRATCH:
         rates["text"] = optim.text_lr
-    if optim.speech_lr is not None:
+    if optim.speech_lr is not None and config.model.speech.name != SCRATCH:
         rates["speech"] = optim.speech_lr
     return OptimizerOptions(
         lr=optim.lr,
@@ -51,4 +51,7 @@ def build_optimizer_options(config: Config) -> OptimizerOptions:
         schedule=optim.schedule,  # type: ignore[arg-type]
         schedule_power=optim.schedule_power,
         pretrained_lr=rates,
+        beta2=optim.beta2,
+        epsilon=optim.epsilon,
+        decay_vectors=optim.decay_vectors,
     )

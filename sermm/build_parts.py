@@ -57,4 +57,5 @@ class Parts:
             else model.head_hidden,
             num_classes=len(self.facts.names),
             dropout=model.dropout,
+            pairs=model.head == "one_vs_rest",
         )

@@ -7,9 +7,10 @@ from data_modules.dataset import Frames, WaveformSource
 from data_modules.errors import MediaError
 from data_modules.manifest import Utterance
 from data_modules.prepare import Prepared
-from sermm.config import Config
+from sermm.config import SCRATCH, Config
 from sermm.features import speech_upstream
 from sermm.upstreams.encoded import EncoderUpstream
+from sermm.upstreams.scratch import scratch_upstream
 
 
 def trained_upstream(config: Config) -> EncoderUpstream:
@@ -18,6 +19,15 @@ def trained_upstream(config: Config) -> EncoderUpstream:
     Raises:
         ModelError: Its weights cannot be found or read.
     """
+    speech = config.model.speech
+    if speech.upstream == "huggingface" and speech.name == SCRATCH:
+        return scratch_upstream(
+            hidden=speech.hidden,
+            depth=speech.depth,
+            heads=speech.heads,
+            dropout=config.model.dropout,
+            layers=speech.layers,
+        )
     upstream = speech_upstream(config)
     assert isinstance(upstream, EncoderUpstream), "as all that can be trained"
     return upstream

@@ -15,6 +15,9 @@ from typing import Any
 import yaml
 from omegaconf import MISSING
 
+SCRATCH = "scratch"
+"""The name of an encoder that has learned nothing yet."""
+
 READY = "ready"
 """The speech upstream that stands for features which come with the corpus."""
 
@@ -76,7 +79,8 @@ class SpeechConfig:
     # ready: which features of the corpus, such as covarep; own: those of data.features
     features: str = ""
     # encoders: a folder, a file, or a hub id such as facebook/wav2vec2-base; none: wav2vec,
-    # vq_wav2vec and speech_bert have published checkpoints of their own. tflite, onnx: a file
+    # vq_wav2vec and speech_bert have published checkpoints of their own. tflite, onnx: a file.
+    # huggingface with frozen=false: scratch is a small encoder that has learned nothing yet
     name: str = ""
     revision: str | None = None  # of a hub id; a commit makes the run repeatable
     # encoders: last, mean (of all), the number of a layer; all, or numbers with commas, which are
@@ -92,6 +96,9 @@ class SpeechConfig:
     # not frozen: the convolutions over the waveform stay as they are and cost no backward pass; for
     # speech_bert they always do
     freeze_front: bool = True
+    hidden: int = 64  # scratch: width
+    depth: int = 2  # scratch: transformer layers
+    heads: int = 4  # scratch: attention heads
     num_bands: int = 64  # mel bands
     num_ceps: int = 40  # cepstral coefficients (mfcc)
     window_ms: float = 25.0  # audio that one frame sees; onnx, of whole clips: of the file
@@ -212,14 +219,21 @@ class ModelConfig:
     modality_dropout: float = 0.0
     threshold: float = 0.5  # several labels: probability from which a label is predicted
     # fusion: how frames reach words. span: frames of the word's time span; attention: learned, no
-    # times; none: each modality pooled on its own, then joined
+    # times; none: each modality pooled on its own, then joined (shallow fusion); coattention: the
+    # same, after the vector of each has attended to the states of the other
     alignment: str = "span"
     projection: int = 0  # width of a linear layer on each acoustic frame, before all else; 0: none
     conv_layers: int = 0  # convolutions over frames, each followed by a halving of the rate
     conv_channels: int = 96  # width of every convolution
     recurrent_hidden: int = 64  # per direction
-    recurrent_layers: int = 1  # stacked; 0: none (acoustic, and fusion with alignment none)
-    pooling: str = "attention"  # attention, mean, mean_std or ecapa
+    # stacked; 0: none (acoustic, and fusion with alignment none or coattention)
+    recurrent_layers: int = 1
+    attention_heads: int = 2  # coattention: of each direction
+    # attention, mean, mean_std or ecapa; first: the first state, such as that of [CLS]
+    pooling: str = "attention"
+    # softmax: one of the classes; one_vs_rest: a pair of scores for each class, present or absent,
+    # as Siriwardhana et al. 2020 do (none or several may be predicted)
+    head: str = "softmax"
     head_hidden: int | None = None  # width of the head's hidden layer; 0: none; null: of a BiGRU
     dropout: float = 0.3  # everywhere but in a pretrained text encoder
     ecapa: EcapaConfig = field(default_factory=EcapaConfig)
@@ -247,6 +261,9 @@ class OptimConfig:
     # constant
     schedule: str = "cosine"
     schedule_power: float = 2.0  # polynomial: 1 is linear
+    beta2: float = 0.999  # adam, adamw: of the running mean of squared gradients
+    epsilon: float = 1e-8  # adam, adamw: added to the root of that mean
+    decay_vectors: bool = False  # weight decay of biases and norms, too
     epochs: int = 30  # at most; without effect where optim.steps says how long to train
     steps: int = 0  # updates in place of epochs, such as 30000; 0: by epochs
     # updates between two validations, which then take the place of epochs in history.csv,

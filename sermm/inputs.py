@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_modules.corpora import find_corpus
 from data_modules.errors import ConfigError
-from sermm.config import Config, needs_audio, needs_text, needs_word_times
+from sermm.config import SCRATCH, Config, needs_audio, needs_text, needs_word_times
 from sermm.extras import expect_extra, expect_file
 from sermm.hub import check_ctc_model, check_speech_model, check_text_model
 from sermm.limits import check_labels
@@ -62,7 +62,7 @@ def check_inputs(config: Config) -> None:
     if needs_audio(config):
         expect_extra(config.model.speech.upstream)
         expect_file(config.model.speech.upstream, config.model.speech.name)
-        if config.model.speech.upstream == "huggingface":
+        if config.model.speech.upstream == "huggingface" and config.model.speech.name != SCRATCH:
             check_speech_model(config.model.speech.name, config.model.speech.revision)
     if needs_text(config):
         check_text_model(config.model.text.name, config.model.text.revision)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from data_modules.corpora import Corpus, find_corpus, find_scheme
+from data_modules.corpora import Corpus, find_corpus
 from data_modules.errors import ConfigError
 from data_modules.labels import ClassScheme
 from data_modules.protocols import find_protocol
@@ -19,6 +19,7 @@ from sermm.config import (
     ALL,
     OWN,
     READY,
+    SCRATCH,
     Config,
     mel_bands,
     needs_speech,
@@ -29,6 +30,7 @@ from sermm.config import (
     value_of,
 )
 from sermm.extras import ENCODER_FILES
+from sermm.schemes import scheme_of
 
 ENCODERS = ("huggingface", "wav2vec", "vq_wav2vec", "speech_bert")
 """Upstreams with weights."""
@@ -41,8 +43,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.task": ("linear", "acoustic", "text", "fusion", "vectors", "pretrain"),
     "model.backbone.kind": ("recurrent", "transformer"),
     "model.pretrain.loss": ("l1", "mse", "huber"),
-    "model.alignment": ("span", "attention", "none"),
-    "model.pooling": ("attention", "mean", "mean_std", "ecapa"),
+    "model.alignment": ("span", "attention", "coattention", "none"),
+    "model.pooling": ("attention", "mean", "mean_std", "ecapa", "first"),
+    "model.head": ("softmax", "one_vs_rest"),
     "model.speech.upstream": (
         *("logmel", "mfcc", "lld", "logmel_lld", "opensmile"),
         *ENCODERS,
@@ -91,6 +94,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.recurrent_layers", 0, 100),
     ("model.projection", 0, 1e6),
     ("model.head_hidden", 0, 1e6),
+    ("model.attention_heads", 1, 1000),
     ("model.ecapa.scale", 2, 1000),
     ("model.ecapa.se_channels", 1, 1e6),
     ("model.ecapa.attention_channels", 1, 1e6),
@@ -104,6 +108,9 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.pretrain.mask_share", 0, 1),
     ("model.pretrain.span_min", 1, 1e6),
     ("model.pretrain.span_max", 1, 1e6),
+    ("model.speech.hidden", 1, 1e6),
+    ("model.speech.depth", 1, 1000),
+    ("model.speech.heads", 1, 1000),
     ("model.speech.num_bands", 4, 1000),
     ("model.speech.num_ceps", 2, 1000),
     ("model.speech.window_ms", 1, 1000),
@@ -136,6 +143,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("optim.patience", 0, 1e6),
     ("optim.warmup_share", 0, 1),
     ("optim.schedule_power", 0, 100),
+    ("optim.beta2", 0, 0.999999),
+    ("optim.epsilon", 0, 1),
     ("optim.label_smoothing", 0, 0.999),
     ("optim.gradient_clip", 0, 1e9),
     ("trainer.devices", 1, 1e6),
@@ -174,14 +183,14 @@ def validate(config: Config) -> None:
         _check_range(key, value_of(config, key), low, high)
     for key, lowest, may_be_empty in LISTS:
         _check_list(key, value_of(config, key), lowest, may_be_empty, once=key not in REPEATING)
-    text = config.model.text
-    if text.name == "scratch" and text.hidden % text.heads:
-        raise ConfigError(
-            "model.text.hidden",
-            expected=f"a multiple of model.text.heads ({text.heads})",
-            got=str(text.hidden),
-            fix="choose another value",
-        )
+    for part, model in (("speech", config.model.speech), ("text", config.model.text)):
+        if model.name == SCRATCH and model.hidden % model.heads:
+            raise ConfigError(
+                f"model.{part}.hidden",
+                expected=f"a multiple of model.{part}.heads ({model.heads})",
+                got=str(model.hidden),
+                fix="choose another value",
+            )
     if "/" in config.name or config.name.strip() in ("", ".", ".."):
         raise ConfigError(
             "name", expected="a folder name", got=repr(config.name), fix="choose another value"
@@ -254,13 +263,20 @@ def _check_solver(config: Config) -> None:
 def _check_network(config: Config) -> None:
     """Sizes of the network that must agree with each other and with the task."""
     model = config.model
-    reads_words = model.task == "fusion" and model.alignment != "none"
+    reads_words = model.task == "fusion" and model.alignment in ("span", "attention")
     if reads_words and not model.recurrent_layers:
         raise ConfigError(
             "model.recurrent_layers",
             expected="at least 1 where a BiGRU reads words with their frames",
             got="0",
             fix="leave it out, or choose model.alignment=none",
+        )
+    if model.task == "fusion" and model.alignment == "coattention" and model.modality_dropout:
+        raise ConfigError(
+            "model.modality_dropout",
+            expected="0 with model.alignment=coattention, where each modality asks the other",
+            got=str(model.modality_dropout),
+            fix="set it to 0, or choose another model.alignment",
         )
     if model.pooling != "ecapa":
         return
@@ -386,6 +402,13 @@ def _check_tuning(config: Config) -> None:
     """An upstream that is trained reads waveforms, and its frames move with every step."""
     speech = config.model.speech
     if not tunes_speech(config):
+        if needs_speech(config) and speech.upstream == "huggingface" and speech.name == SCRATCH:
+            raise ConfigError(
+                "model.speech.frozen",
+                expected="false for an encoder that has learned nothing yet",
+                got="true",
+                fix="set model.speech.frozen=false, or name a checkpoint in model.speech.name",
+            )
         return
     for key, good, expected in (
         ("model.task", config.model.task != "linear", "acoustic or fusion"),
@@ -463,7 +486,7 @@ def check_labels(config: Config, corpus: Corpus) -> None:
         ConfigError: The first that is wrong.
     """
     data = config.data
-    scheme = find_scheme(data.labels, corpus)
+    scheme = scheme_of(config, corpus)
     if config.optim.select:
         from sermm.scoring import find_scoring  # NumPy takes longer than everything else here
 

@@ -29,6 +29,9 @@ class OptimizerOptions:
         schedule: How the rates go on after warm-up, see :func:`rate_factor`.
         schedule_power: Of the polynomial.
         pretrained_lr: Of parts with a learning rate of their own, by name.
+        beta2: Of Adam's running mean of squared gradients.
+        epsilon: Added to the root of that mean.
+        decay_vectors: Biases and norms are decayed, too.
     """
 
     lr: float
@@ -38,6 +41,9 @@ class OptimizerOptions:
     schedule: Schedule = "cosine"
     schedule_power: float = 2.0
     pretrained_lr: Mapping[str, float] = field(default_factory=dict)
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    decay_vectors: bool = False
 
 
 def parameter_groups(
@@ -60,7 +66,8 @@ def parameter_groups(
     for parameter in module.parameters():
         if parameter.requires_grad:
             rate = rates.get(id(parameter), options.lr)
-            decay = options.weight_decay if parameter.ndim > 1 else 0.0
+            decays = parameter.ndim > 1 or options.decay_vectors
+            decay = options.weight_decay if decays else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "weight_decay": decay}
@@ -106,7 +113,11 @@ def build_optimizer(
         The optimiser, and its schedule to be stepped after each update.
     """
     build = torch.optim.Adam if options.solver == "adam" else torch.optim.AdamW
-    optimizer = build(parameter_groups(module, pretrained, options))
+    optimizer = build(
+        parameter_groups(module, pretrained, options),
+        betas=(0.9, options.beta2),
+        eps=options.epsilon,
+    )
 
     def factor(step: int) -> float:
         return rate_factor(step, num_steps=num_steps, options=options)

@@ -25,6 +25,7 @@ from sermm.build_model import build_task
 from sermm.build_start import start_weights, starting_facts
 from sermm.calibration import fit_temperature, write_calibrations
 from sermm.config import (
+    SCRATCH,
     Config,
     fingerprint,
     needs_audio,
@@ -157,7 +158,8 @@ def _started_from(config: Config) -> dict[str, Any]:
     models: dict[str, Any] = starting_facts(config)
     if needs_text(config) and text.name != "scratch":
         models["text_model"] = text_model_facts(text.name, text.revision)
-    if needs_audio(config) and speech.upstream in PRETRAINED_UPSTREAMS:
+    has_weights = speech.upstream in PRETRAINED_UPSTREAMS and speech.name != SCRATCH
+    if needs_audio(config) and has_weights:
         upstream = speech_upstream(config)
         assert isinstance(upstream, EncoderUpstream), "as all that have weights"
         models["speech_model"] = upstream.facts()

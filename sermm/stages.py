@@ -14,7 +14,7 @@ from pathlib import Path
 from data_modules.align import check_alignment
 from data_modules.check import CheckResult, check, failures, narrow, refuse_failures
 from data_modules.check.result import Needs
-from data_modules.corpora import find_corpus, find_scheme
+from data_modules.corpora import find_corpus
 from data_modules.manifest import Exclusion, Utterance
 from data_modules.prepare import Prepared, load_prepared, prepare
 from data_modules.protocols import find_protocol
@@ -32,6 +32,7 @@ from sermm.config import (
     tunes_speech,
 )
 from sermm.inputs import check_inputs, corpus_root
+from sermm.schemes import scheme_of
 from sermm.terminal import progress_bar, say
 
 
@@ -128,7 +129,7 @@ def failed_checks(config: Config, prepared: Prepared) -> list[CheckResult]:
 
 
 def _used(config: Config, prepared: Prepared) -> Prepared:
-    scheme = find_scheme(config.data.labels, prepared.corpus)
+    scheme = scheme_of(config, prepared.corpus)
     return narrow(prepared, scheme, find_protocol(config.data.protocol))
 
 
@@ -160,7 +161,7 @@ def make_selection(config: Config, prepared: Prepared) -> Selection:
     left_out = [Exclusion(name, f"no {what} in the release") for name, what in lacking.items()]
     selection = select(
         [u for u in prepared.utterances if u.id not in lacking],
-        scheme=find_scheme(config.data.labels, prepared.corpus),
+        scheme=scheme_of(config, prepared.corpus),
         protocol=find_protocol(config.data.protocol),
         exclusions=[*prepared.exclusions, *left_out],
     )

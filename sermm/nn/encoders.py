@@ -153,19 +153,31 @@ class ClassificationHead(nn.Module):
         hidden_size: Width of the hidden layer; 0 makes the head linear.
         num_classes: C.
         dropout: Before each linear layer.
+        pairs: Two scores for each class, of its presence and its absence; their difference is
+            given, of which a sigmoid is the softmax over the pair.
     """
 
     def __init__(
-        self, *, input_size: int, hidden_size: int, num_classes: int, dropout: float = 0.0
+        self,
+        *,
+        input_size: int,
+        hidden_size: int,
+        num_classes: int,
+        dropout: float = 0.0,
+        pairs: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Dropout(dropout)]
         if hidden_size:
             layers += [nn.Linear(input_size, hidden_size), nn.GELU(), nn.Dropout(dropout)]
-        layers.append(nn.Linear(hidden_size or input_size, num_classes))
+        self.pairs = pairs
+        layers.append(nn.Linear(hidden_size or input_size, num_classes * (2 if pairs else 1)))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, values: Tensor) -> Tensor:
         """Score."""
         scores: Tensor = self.layers(values)
-        return scores
+        if not self.pairs:
+            return scores
+        present, absent = scores.chunk(2, dim=-1)
+        return present - absent

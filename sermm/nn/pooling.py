@@ -56,11 +56,25 @@ class AttentionPooling(nn.Module):
         return torch.einsum("bf,bfd->bd", self.weights(values, mask), values)
 
 
-Pooling = MeanPooling | MeanStdPooling | AttentionPooling | EcapaPooling
+class FirstPooling(nn.Module):
+    """The first state, such as that of [CLS]. ``(B, F, D)`` to ``(B, D)``."""
+
+    def __init__(self, *, input_size: int) -> None:
+        super().__init__()
+        self.output_size = input_size
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Take it."""
+        del mask
+        return values[:, 0]
+
+
+Pooling = MeanPooling | MeanStdPooling | AttentionPooling | EcapaPooling | FirstPooling
 
 POOLINGS: dict[str, type[Pooling]] = {
     "mean": MeanPooling,
     "mean_std": MeanStdPooling,
     "attention": AttentionPooling,
     "ecapa": EcapaPooling,
+    "first": FirstPooling,
 }

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from data_modules.corpora import find_corpus, find_scheme
+from data_modules.corpora import find_corpus
 from data_modules.errors import ConfigError
 from sermm.compose import check_key, load_config
 from sermm.config import Config
 from sermm.inputs import corpus_root
+from sermm.schemes import scheme_of
 from sermm.sweep.file import Sweep
 
 # what a score is measured on, and where things lie
@@ -95,7 +96,7 @@ def _check_metric(sweep: Sweep, base: Config) -> None:
     corpus = find_corpus(base.data.corpus)
     if corpus.schemes_of is not None:
         corpus = corpus.at(corpus_root(base).resolve())
-    scheme = find_scheme(base.data.labels, corpus)
+    scheme = scheme_of(base, corpus)
     scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
     selecting = base.optim.select or scoring.headline
     where, good = f"{sweep.path}: metric.name", f"val/{selecting}"

@@ -40,6 +40,7 @@ TASKS: dict[str, tuple[str, str, int]] = {
     "fusion by span, convolutions": ("fusion", "span", 2),
     "fusion by attention": ("fusion", "attention", 1),
     "fusion without alignment": ("fusion", "none", 1),
+    "fusion by coattention": ("fusion", "coattention", 1),
 }
 
 
