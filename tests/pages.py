@@ -15,6 +15,8 @@ from data_modules.corpora import find_corpus
 from sermm.cli import app
 from sermm.compose import find_experiment, load_config
 from sermm.limits import WORD_SOURCES
+from sermm.sweep.check import check_sweep
+from sermm.sweep.file import read_sweep
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -122,6 +124,8 @@ def check_command(words: list[str]) -> None:
         _check_make(arguments)
     elif program == "sermm":
         _check_sermm(arguments)
+    elif program == "wandb":
+        assert arguments[0] in ("login", "sync", "agent", "leet"), words
     elif program == "python":
         assert (ROOT / arguments[0]).is_file(), words
     else:
@@ -165,7 +169,10 @@ def _check_sermm(arguments: list[str]) -> None:
     name, *rest = arguments
     assert name in _commands(), f"no command sermm {name}"
     given = _commands()[name].make_context(name, list(rest)).params
-    if "overrides" in given and given["name"] is not None:
+    made = str(given.get("name", "")).startswith("runs/")  # by a command before it
+    if name == "sweep":
+        check_sweep(read_sweep(given["name"]), given["overrides"] or [])
+    elif "overrides" in given and given["name"] is not None and not made:
         load_config(given["name"], given["overrides"] or [])
     if "corpus" in given:
         find_corpus(given["corpus"])
