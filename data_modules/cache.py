@@ -9,7 +9,7 @@ killed leaves what it had confirmed. Several copies of an item are harmless: the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -144,9 +144,11 @@ class FeatureStore:
             ``(F, K * D)`` of the stored type; bfloat16 as its bits in uint16.
 
         Raises:
-            CacheError: The store does not hold the clip.
+            CacheError: The store does not hold the clip, or its bytes are not those that were
+                written; looked at when this process reads it for the first time.
         """
         shard = self._shard_of(key)
+        shard.expect_intact(key)
         entry, dim = shard.entries[key], self.description.row_dim
         values = np.frombuffer(
             shard.bytes,
@@ -242,6 +244,16 @@ class StoreWriter:
         Raises:
             CacheError: A value is not finite in the stored type, or a shard cannot be written.
         """
+        self.add_all({key: frames})
+
+    def add_all(self, items: Mapping[str, FloatArray]) -> None:
+        """As :meth:`add` for several clips, which go into one shard."""
+        for key, frames in items.items():
+            self._gather(key, frames)
+        if self._num_bytes >= self.shard_bytes:
+            self.flush()
+
+    def _gather(self, key: str, frames: FloatArray) -> None:
         description = self.store.description
         if frames.ndim != 2 or len(frames) < 1 or frames.shape[1] != description.row_dim:
             raise ValueError(f"frames are (F >= 1, {description.row_dim}), got {frames.shape}")
@@ -250,8 +262,6 @@ class StoreWriter:
         data = encode(frames, description, key)
         self._items[key] = len(frames), data
         self._num_bytes += len(data)
-        if self._num_bytes >= self.shard_bytes:
-            self.flush()
 
     def flush(self) -> None:
         """Write what was gathered as a shard; returns when it is safely on the disk.

@@ -122,6 +122,7 @@ class Shard:
                 self._refuse("a whole shard", f"a file cut short to {size} bytes")
             self.bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         self.num_bytes = size
+        self._intact = set[str]()
         self.entries = self._read_index()
 
     def _read_index(self) -> dict[str, Entry]:
@@ -144,6 +145,18 @@ class Shard:
         entry = self.entries[key]
         end = entry.offset + entry.num_frames * self.frame_bytes
         return zlib.crc32(memoryview(self.bytes)[entry.offset : end]) == entry.crc
+
+    def expect_intact(self, key: str) -> None:
+        """Compare an item with its checksum, the first time that it is asked for.
+
+        Raises:
+            CacheError: It is damaged.
+        """
+        if key in self._intact:
+            return
+        if not self.is_intact(key):
+            self._refuse("features as they were written", f"others for {key[:12]}")
+        self._intact.add(key)
 
     def verify(self) -> None:
         """Read every item.

@@ -31,6 +31,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+cache_app = typer.Typer(
+    help="The feature cache: what it holds, whether it is whole, what may go.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(cache_app, name="cache")
+
 Name = Annotated[str, typer.Argument(help="An experiment (see `experiments/`) or a YAML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings as key=value, such as seed=1 optim.lr=1e-3.")
@@ -145,14 +152,63 @@ def config(name: Name, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def extract(name: Name, overrides: Overrides = None) -> None:
+def extract(
+    name: Name,
+    overrides: Overrides = None,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="Share the clips out over so many jobs.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(help="Where jobs run: local:N (N at once), slurm or slurm:N.")
+    ] = None,
+    on_option: Annotated[
+        list[str] | None,
+        typer.Option(help="Of jobs, key=value as submitit names it: slurm_partition=gpu."),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="i/N: compute this share alone, as a job does.")
+    ] = None,
+) -> None:
     """Fill the feature cache: size estimate first, then a progress bar; restartable."""
     from sermm.compose import load_config
+    from sermm.extract_options import ExtractOptions
 
     resolved = load_config(name, overrides or [])
+    options = ExtractOptions(shard, shards, on, tuple(on_option or ()))
+    options.check()
     from sermm.commands import extract_features
 
-    extract_features(resolved)
+    extract_features(resolved, options)
+
+
+@cache_app.command("list")
+def cache_list(cache: Cache = Path("cache")) -> None:
+    """Every store of features: what computed it, how much it holds."""
+    from sermm.cache_commands import list_cache
+
+    list_cache(cache)
+
+
+@cache_app.command("verify")
+def cache_verify(cache: Cache = Path("cache")) -> None:
+    """Read every stored frame and compare it with its checksum; exit status 1 if one differs."""
+    from sermm.cache_commands import verify_cache
+
+    verify_cache(cache)
+
+
+@cache_app.command("prune")
+def cache_prune(
+    stores: Annotated[
+        list[str] | None, typer.Argument(help="Whole stores to remove, as `cache list` names them.")
+    ] = None,
+    cache: Cache = Path("cache"),
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it without asking.")] = False,
+) -> None:
+    """Show damaged shards, second copies, leftovers and named stores, and remove them."""
+    from sermm.cache_commands import prune_cache
+
+    prune_cache(cache, stores or [], accepted=yes)
 
 
 @app.command()

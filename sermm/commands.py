@@ -13,6 +13,7 @@ from data_modules.corpora import find_corpus
 from data_modules.errors import ConfigError, CorpusNotFoundError, DataError, RunFailedError
 from sermm.align_options import AlignOptions, check_options
 from sermm.config import Config
+from sermm.extract_options import ExtractOptions
 from sermm.inputs import check_inputs
 from sermm.run_metrics import RunKey
 from sermm.rundir import experiment_folder
@@ -153,12 +154,31 @@ def align_words(name: str, cache: Path, options: AlignOptions) -> None:
     align_by_options(load_prepared(corpus, cache), options)
 
 
-def extract_features(config: Config) -> None:
-    """Bring everything up to the features into place."""
-    check_inputs(config)
-    from sermm.stages import make_ready
+def extract_features(config: Config, options: ExtractOptions) -> None:
+    """Bring everything up to the features into place, here or in jobs.
 
-    make_ready(config)
+    Raises:
+        ConfigError: The options do not go together.
+    """
+    check_inputs(config)
+    how = options.check()
+    from sermm.stages import load_ready, make_ready, stores_features, wanted_ids
+
+    if how == "here" or not stores_features(config):
+        make_ready(config)
+        return
+    from sermm.extract_stage import announce, extract_in_jobs, extract_missing, find_work, warn
+
+    if how == "shard":
+        prepared = load_ready(config)
+        extract_missing(config, prepared, wanted_ids(config, prepared), share=options.share())
+        return
+    prepared = make_ready(config, features=False)
+    work = find_work(config, prepared, wanted_ids(config, prepared))
+    if work.missing:
+        announce(config, work)
+        extract_in_jobs(config, work, options.engine(), [[]] * (options.shards or 1))
+    warn(work)
 
 
 def fit_run(config: Config, *, ready: bool) -> None:

@@ -1,53 +1,43 @@
 """Filling the feature cache: each clip that is missing is decoded, computed and stored once.
 
-Which features a clip gets follows from its samples and the upstream alone. The number of workers,
-the order and an interruption change nothing about them.
+Which features a clip gets follows from its samples and the upstream alone, up to the last digits:
+those may depend on the clips beside it, which follow from the whole list (``extract_batches.py``).
+The number of workers, the order and an interruption change nothing about them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-import os
 import shutil
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from data_modules.audio import Array, content_hash, load_audio
+from data_modules.audio import load_audio
 from data_modules.cache import DType, FeatureStore, StoreDescription
 from data_modules.errors import CacheError, DataError, MediaError, first_ids
 from data_modules.media import MediaFacts
+from sermm.allocator import keep_large_blocks
+from sermm.extract_batches import SAMPLE_RATE, Clip, Share, plan_batches, share_of
+from sermm.extract_compute import Precision, compute_batches
 from sermm.upstreams import SpeechUpstream
 
+BATCH_S = {"cpu": 10.0, "cuda": 160.0}
+"""Seconds of a batch unless something else is asked for, by kind of device.
+
+On a CPU larger ones fall out of the caches of a core: 10 s was faster than 5 and than 20 to 80.
+"""
+
+_ALL = Share()
 # what an interruption can cost at most, beside the size of a shard
 _FLUSH_S = 30.0
 # of an item in a shard beyond its frames: key, index, alignment
 _ITEM_BYTES = 130
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One clip to extract.
-
-    Attributes:
-        utterance_id: For messages.
-        key: Hash of its decoded samples (``audio.content_hash``).
-        num_samples: At 16 kHz.
-        load: Gives its samples ``(N,)``, float32, 16 kHz, mono. Called in worker threads.
-    """
-
-    utterance_id: str
-    key: str
-    num_samples: int
-    load: Callable[[], Array]
 
 
 @dataclass(frozen=True)
@@ -90,21 +80,35 @@ def clips_of(facts: Iterable[MediaFacts], root: Path) -> list[Clip]:
     ]
 
 
-def open_store(upstream: SpeechUpstream, cache: Path, dtype: DType = "float32") -> FeatureStore:
+def store_fingerprint(upstream: SpeechUpstream, precision: Precision = "32") -> str:
+    """What stands for an upstream and the precision of its arithmetic, which changes results."""
+    if precision == "32" or not upstream.batched:
+        return upstream.fingerprint()
+    told = f"{upstream.fingerprint()} {precision}"
+    return hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+def open_store(
+    upstream: SpeechUpstream,
+    cache: Path,
+    dtype: DType = "float32",
+    precision: Precision = "32",
+) -> FeatureStore:
     """The store for the features of an upstream, made where there is none.
 
     Raises:
         CacheError: It is damaged or cannot be written.
     """
+    half = precision != "32" and upstream.batched
     description = StoreDescription(
         upstream=upstream.name,
-        fingerprint=upstream.fingerprint(),
+        fingerprint=store_fingerprint(upstream, precision),
         dim=upstream.dim,
         dtype=dtype,
         frame_stride_s=upstream.frame_stride_s,
         first_center_s=upstream.first_center_s,
         transform_version=upstream.transform_version,
-        options=dict(upstream.options()),
+        options={**upstream.options(), **({"precision": precision} if half else {})},
         num_layers=upstream.num_layers,
     )
     return FeatureStore.create(cache, description)
@@ -127,7 +131,11 @@ def extract(
     clips: Sequence[Clip],
     store: FeatureStore,
     *,
+    batch_s: float | None = None,
     workers: int | None = None,
+    device: str = "cpu",
+    precision: Precision = "32",
+    share: Share = _ALL,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ExtractionReport:
     """Bring the features of all clips into the store.
@@ -138,45 +146,69 @@ def extract(
     Args:
         upstream: What computes.
         clips: All clips; those that are stored cost nothing.
-        store: From :func:`open_store` for this upstream.
-        workers: Threads, None for one a core. Arithmetic of one clip stays in one thread.
+        store: From :func:`open_store` for this upstream and precision.
+        batch_s: Most seconds of a batch, padding included; None for :data:`BATCH_S`.
+        workers: Threads, None for one a core. Arithmetic of one batch stays in one thread.
+        device: As torch names it. An upstream that computes clip by clip stays on the CPU.
+        precision: Of the arithmetic.
+        share: Which of the batches are to be computed here.
         on_progress: Called with the number of clips done and of all, of different content.
 
     Raises:
         CacheError: There is no room for the features, or the store cannot be written.
         DataError: Some clips cannot be read, or changed since they were prepared; the rest is
             stored.
+        RunFailedError: A batch needs more memory than there is.
     """
-    if store.description.fingerprint != upstream.fingerprint():
+    if store.description.fingerprint != store_fingerprint(upstream, precision):
         raise ValueError(f"{store.folder} is not the store of this {upstream.name}")
     start = time.monotonic()
-    missing = missing_clips(clips, store)
-    num_cached = len({clip.key for clip in clips}) - len(missing)
-    _expect_room(estimate_bytes(upstream, missing, store), store)
+    where = torch.device(device if upstream.batched else "cpu")
+    if where.type == "cpu":
+        keep_large_blocks()
+    if batch_s is None:
+        batch_s = BATCH_S[where.type]
+    planned = plan_batches(
+        clips,
+        budget_s=batch_s if upstream.batched else 0.0,
+        least_samples=upstream.filled_samples,
+    )
+    mine = share_of(planned, share)
+    lacking = set(store.missing(clip.key for batch in mine for clip in batch))
+    batches = [left for batch in mine if (left := [c for c in batch if c.key in lacking])]
+    num_cached = sum(map(len, mine)) - len(lacking)
+    expect_room(
+        estimate_bytes(upstream, (c for batch in batches for c in batch), store), store.folder
+    )
+    upstream = upstream.to(where)
     failed: dict[str, DataError] = {}
-    audio_samples = 0
+    done = audio_samples = 0
     confirmed = time.monotonic()
-    with _one_thread(), store.writer() as writer:
-        for done, (clip, frames) in enumerate(
-            _in_order(partial(_compute, upstream), missing, workers or _num_cores()), start=1
+    with store.writer() as writer:
+        for results in compute_batches(
+            upstream, batches, device=where, precision=precision, workers=workers
         ):
-            if isinstance(frames, DataError):
-                failed[clip.utterance_id] = frames
-            else:
-                writer.add(clip.key, frames)
-                audio_samples += clip.num_samples
+            computed = {c.key: frames for c, frames in results if not isinstance(frames, DataError)}
+            failed.update(
+                (clip.utterance_id, error)
+                for clip, error in results
+                if isinstance(error, DataError)
+            )
+            writer.add_all(computed)
+            audio_samples += sum(clip.num_samples for clip, _ in results if clip.key in computed)
             if time.monotonic() - confirmed > _FLUSH_S:
                 writer.flush()
                 confirmed = time.monotonic()
+            done += len(results)
             if on_progress is not None:
-                on_progress(num_cached + done, num_cached + len(missing))
+                on_progress(num_cached + done, num_cached + len(lacking))
     if failed:
-        raise _all_failed(failed, len(missing))
+        raise _all_failed(failed, len(lacking))
     return ExtractionReport(
-        num_new=len(missing),
+        num_new=len(lacking),
         num_cached=num_cached,
         seconds=time.monotonic() - start,
-        audio_seconds=audio_samples / 16_000,
+        audio_seconds=audio_samples / SAMPLE_RATE,
         short_clips=tuple(c.utterance_id for c in clips if c.num_samples < upstream.min_samples),
         long_clips=tuple(
             c.utterance_id for c in clips if c.num_samples > (upstream.max_samples or math.inf)
@@ -184,74 +216,16 @@ def extract(
     )
 
 
-def _compute(upstream: SpeechUpstream, clip: Clip) -> Array | DataError:
-    """Frames ``(F, K * D)`` of a clip, or why there are none."""
-    try:
-        waveform = clip.load()
-    except DataError as error:
-        return error
-    if content_hash(waveform) != clip.key:
-        return MediaError(
-            clip.utterance_id,
-            expected="the audio that `sermm prepare` saw",
-            got="other samples",
-            fix="run `sermm prepare` again",
-        )
-    with torch.inference_mode():
-        features = upstream.layers(
-            torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)])
-        )
-    # (K, F, D) to (F, K * D)
-    frames: Array = features.states[0].transpose(0, 1).flatten(1).cpu().numpy()
-    if bad := int(frames.size - np.isfinite(frames).sum()):
-        return MediaError(
-            clip.utterance_id,
-            expected=f"finite {upstream.name} features",
-            got=f"{bad} of {frames.size} values that are not",
-            fix="look into the clip, or leave it out",
-        )
-    return frames
+def expect_room(num_bytes: int, folder: Path) -> None:
+    """Refuse to begin what cannot be stored.
 
-
-def _in_order(
-    compute: Callable[[Clip], Array | DataError], clips: Sequence[Clip], workers: int
-) -> Iterator[tuple[Clip, Array | DataError]]:
-    """Results in the order of ``clips``; only a few are held at once."""
-    running: deque[tuple[Clip, Future[Array | DataError]]] = deque()
-    pool = ThreadPoolExecutor(max_workers=workers)
-    try:
-        for clip in clips:
-            running.append((clip, pool.submit(compute, clip)))
-            if len(running) >= 4 * workers:
-                done, future = running.popleft()
-                yield done, future.result()
-        while running:
-            done, future = running.popleft()
-            yield done, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch adds in another order with another number of threads, which moves the last digits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _expect_room(num_bytes: int, store: FeatureStore) -> None:
-    free = shutil.disk_usage(store.folder).free
+    Raises:
+        CacheError: The disk of a folder has less room.
+    """
+    free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise CacheError(
-            store.folder,
+            folder,
             expected=f"{num_bytes / 2**20:.0f} MiB of free disk for the features",
             got=f"{free / 2**20:.0f} MiB",
             fix="free disk space or choose another data.cache",

@@ -6,8 +6,9 @@ extraction then serves every choice of ``model.speech.layers``, which is made he
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +16,7 @@ from data_modules.cache import FeatureStore
 from data_modules.store_description import FloatArray
 from sermm.config import Config
 from sermm.extract import open_store
+from sermm.extract_precision import read_precision
 from sermm.limits import ENCODERS
 from sermm.upstreams import SpeechUpstream, build_speech_upstream, options_of
 from sermm.upstreams.layers import LayerChoice, choose_layers
@@ -84,9 +86,31 @@ def open_features(config: Config, upstream: SpeechUpstream) -> FeatureReader:
         ConfigError: The encoder has no such layer.
         CacheError: The store is damaged or cannot be written.
     """
-    store = open_store(upstream, Path(config.data.cache), config.extract.dtype)  # type: ignore[arg-type]
+    store = open_store(
+        upstream,
+        Path(config.data.cache),
+        config.extract.dtype,  # type: ignore[arg-type]
+        config.extract.precision,  # type: ignore[arg-type]
+    )
     if not _keeps_all(config):
         return FeatureReader(store)
     # all states are stored: the one before the first transformer layer, and one after each
     choice = choose_layers(config.model.speech.layers, upstream.num_layers - 1)
     return FeatureReader(store, choice)
+
+
+def stored_facts(config: Config) -> dict[str, Any]:
+    """How the features of an encoder were computed and stored, for the record of a run.
+
+    Raises:
+        CacheError: The store is damaged.
+    """
+    folder = open_features(config, stored_upstream(config)).store.folder
+    error = read_precision(folder)
+    return {
+        "store": folder.name,
+        "layers": config.extract.layers,
+        "dtype": config.extract.dtype,
+        "precision": config.extract.precision,
+        "precision_error": None if error is None else asdict(error),
+    }

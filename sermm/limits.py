@@ -60,6 +60,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optim.schedule": ("cosine", "constant", "linear", "polynomial"),
     "extract.layers": ("used", "all"),
     "extract.dtype": ("float32", "float16", "bfloat16"),
+    "extract.precision": ("32", "bf16", "fp16"),
     "optim.rating_loss": ("l1", "mse"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.precision": (
@@ -118,6 +119,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("model.speech.chunk_s", 0, 1e6),
     ("model.speech.chunk_overlap_s", 0, 1e3),
     ("model.speech.trim_db", 0, 1000),
+    ("extract.batch_seconds", 0, 1e6),
+    ("extract.workers", 0, 1e4),
     ("model.text.vocab_size", 32, 1e6),
     ("model.text.hidden", 1, 1e6),
     ("model.text.layers", 1, 1000),
@@ -217,6 +220,7 @@ def validate(config: Config) -> None:
     _check_network(config)
     _check_frames(config)
     _check_encoder(config)
+    _check_devices(config)
     _check_tuning(config)
     _check_backbone(config)
     _check_corpus(config)
@@ -423,6 +427,17 @@ def _check_tuning(config: Config) -> None:
                 got=str(value_of(config, key)),
                 fix="choose one of these, or set model.speech.frozen=true",
             )
+
+
+def _check_devices(config: Config) -> None:
+    devices = config.extract.devices
+    if not re.fullmatch(r"auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*", devices):
+        raise ConfigError(
+            "extract.devices",
+            expected="auto, or names such as cpu, cuda:0 with commas",
+            got=repr(devices),
+            fix="choose among these",
+        )
 
 
 def _check_corpus(config: Config) -> None:

@@ -36,12 +36,12 @@ from sermm.config import (
 )
 from sermm.earlier_runs import find_start
 from sermm.example import write_example
-from sermm.features import speech_upstream
+from sermm.features import speech_upstream, stored_facts
 from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import alone_in, environment, is_done, run_folder
 from sermm.scoring import find_scoring
-from sermm.stages import failed_checks, hash_of_data, make_selection
+from sermm.stages import failed_checks, hash_of_data, make_selection, stores_features
 from sermm.tasks.base import Predictions
 from sermm.terminal import console
 from sermm.tracking import build_logger, close, log_results, log_validation
@@ -163,6 +163,8 @@ def _started_from(config: Config) -> dict[str, Any]:
         upstream = speech_upstream(config)
         assert isinstance(upstream, EncoderUpstream), "as all that have weights"
         models["speech_model"] = upstream.facts()
+    if stores_features(config) and speech.upstream in PRETRAINED_UPSTREAMS:
+        models["speech_features"] = stored_facts(config)
     if needs_audio(config) and speech.upstream in EXTRA_UPSTREAMS:
         models["speech_model"] = dict(speech_upstream(config).options())
     return models

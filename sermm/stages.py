@@ -36,8 +36,12 @@ from sermm.schemes import scheme_of
 from sermm.terminal import progress_bar, say
 
 
-def make_ready(config: Config) -> Prepared:
+def make_ready(config: Config, *, features: bool = True) -> Prepared:
     """Bring corpus, manifest, word times and features into place.
+
+    Args:
+        config: Of the experiment.
+        features: Compute those of the speech upstream that are missing.
 
     Raises:
         SermmError: Whatever is wrong with any of them.
@@ -62,13 +66,24 @@ def make_ready(config: Config) -> Prepared:
         prepared = align_missing(config, prepared)
         selected = make_selection(config, prepared).utterances.values()
         check_alignment(selected, config.data.aligners)
-    if needs_audio(config) and not tunes_speech(config):
+    if features and stores_features(config):
         from sermm.extract_stage import extract_missing
 
-        # a run that does not test leaves the clips of its test part alone
-        ids = None if config.test else set(make_selection(config, prepared).utterances)
-        extract_missing(config, prepared, ids)
+        extract_missing(config, prepared, wanted_ids(config, prepared))
     return prepared
+
+
+def stores_features(config: Config) -> bool:
+    """Whether the experiment reads its speech from the feature cache."""
+    return needs_audio(config) and not tunes_speech(config)
+
+
+def wanted_ids(config: Config, prepared: Prepared) -> set[str] | None:
+    """Utterances whose features are wanted; None for all.
+
+    A run that does not test leaves the clips of its test part alone.
+    """
+    return None if config.test else set(make_selection(config, prepared).utterances)
 
 
 def _read_features(prepared: Prepared, name: str) -> None:

@@ -68,6 +68,8 @@ class EncoderUpstream(SpeechUpstream):
         ConfigError: There is no such layer, or a piece is not longer than the overlap.
     """
 
+    batched = True
+
     def __init__(
         self,
         encoder: FrameEncoder,
@@ -92,6 +94,8 @@ class EncoderUpstream(SpeechUpstream):
         self.chunk_frames, self.overlap_frames = _chunk_sizes(encoder, chunk_s, chunk_overlap_s)
         if self.chunk_frames is not None:
             self.max_samples = _longest(encoder, self.chunk_frames)
+        if encoder.fills_window:
+            self.filled_samples = (encoder.window_frames or 0) * encoder.frame_stride
         self.frozen = False
         self._identity = dict(identity)
         self._stated = {

@@ -30,6 +30,7 @@ class FrameEncoder(nn.Module, ABC):
         first_center: Samples from the start of the clip to the centre of frame 0.
         min_samples: Shorter clips are filled up with zeros to this length.
         window_frames: Most frames that it can compute at once, None if there is no such limit.
+        fills_window: Whether every piece is filled up to the window inside.
         num_transformer_layers: It has one state more.
         checkpointed: In training, states are computed again in the backward pass, not kept.
         front_frozen: What lies below the transformer layers is not trained, and no gradient is
@@ -41,6 +42,7 @@ class FrameEncoder(nn.Module, ABC):
     first_center: float
     min_samples: int
     window_frames: int | None = None
+    fills_window: bool = False
     num_transformer_layers: int
     checkpointed: bool = False
     front_frozen: bool = False

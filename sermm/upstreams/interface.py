@@ -62,6 +62,8 @@ class SpeechUpstream(nn.Module, ABC):
         max_samples: The longest clip that is computed in one piece. A longer one is computed in
             overlapping pieces; callers count such clips. None: any length is one piece.
         num_layers: K, how many layers it hands on.
+        batched: Whether clips that are computed together cost less than one by one.
+        filled_samples: A shorter clip is filled up to this length inside, and costs as much.
         transform_version: Raised with every change of the arithmetic, so that stored features
             of an older version are not taken for new ones.
     """
@@ -73,6 +75,8 @@ class SpeechUpstream(nn.Module, ABC):
     min_samples: int
     max_samples: int | None = None
     num_layers: int = 1
+    batched: bool = False
+    filled_samples: int = 0
     transform_version: int
 
     @property

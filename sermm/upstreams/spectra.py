@@ -117,6 +117,7 @@ class WhisperEncoder(FrameEncoder):
     """
 
     min_samples = 1
+    fills_window = True
     first_center = 0.0  # windows are centred on their first sample
 
     def __init__(self, model: Any, *, extractor: Any) -> None:

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from data_modules.cache import FeatureStore
-from data_modules.cache_care import list_stores, prune
+from data_modules.cache_care import check_stores, find_useless, list_stores, remove
 from data_modules.errors import CacheError
 from tests.data_modules.feature_store import KEYS, description, fill, frames_of
 
 
 def test_no_cache_is_no_store(tmp_path: Path) -> None:
     assert list_stores(tmp_path / "nowhere") == []
-    assert prune(tmp_path / "nowhere").num_files == 0
+    assert find_useless(tmp_path / "nowhere") == []
+    assert check_stores(tmp_path / "nowhere").num_files == 0
 
 
 def test_stores_are_listed_with_what_they_hold(tmp_path: Path) -> None:
@@ -43,8 +44,14 @@ def test_prune_removes_damage_and_the_clips_can_be_written_again(tmp_path: Path)
     data = bytearray(first.read_bytes())
     data[64] ^= 1
     first.write_bytes(data)
-    pruned = prune(tmp_path)
-    assert (pruned.num_files, pruned.num_bytes) == (1, len(data))
+    check = check_stores(tmp_path)
+    assert (check.num_files, check.num_items) == (2, 10)
+    assert [problem.where for problem in check.problems] == [str(first)]
+    (useless,) = find_useless(tmp_path)
+    assert useless.path == first
+    assert useless.reason.startswith("damaged: 1 of 10 items")
+    assert remove([useless]) == len(data)
+    assert check_stores(tmp_path).problems == []
     assert second.exists()
     left = FeatureStore.open(store.folder)
     assert left.verify() == 10
@@ -62,7 +69,8 @@ def test_prune_removes_second_copies_and_no_clip(tmp_path: Path) -> None:
         for shard in apart.folder.glob("*.shard"):
             shard.rename(real.folder / shard.name)
     assert len(list(real.folder.glob("*.shard"))) == 4
-    assert prune(tmp_path).num_files == 1
+    assert remove(find_useless(tmp_path)) > 0
+    assert len(list(real.folder.glob("*.shard"))) == 3
     left = FeatureStore.open(real.folder)
     for key in KEYS:
         np.testing.assert_array_equal(left.read(key), frames_of(key))
@@ -75,7 +83,7 @@ def test_prune_leaves_what_a_writer_may_still_be_writing(tmp_path: Path) -> None
         path.write_bytes(b"half")
     two_hours_ago = time.time() - 7200
     os.utime(old, (two_hours_ago, two_hours_ago))
-    assert prune(tmp_path).num_bytes == 4
+    assert remove(find_useless(tmp_path)) == 4
     assert young.exists()
     assert not old.exists()
 
@@ -87,7 +95,7 @@ def test_prune_removes_a_whole_store_by_name_and_nothing_else(tmp_path: Path) ->
     (tmp_path / "features" / "mine").mkdir()
     for name in ("mine", "..", "../features", ""):
         with pytest.raises(CacheError, match=r"0123456789ab\.float16, 0123.*got no store"):
-            prune(tmp_path, stores=[name])
-    prune(tmp_path, stores=[gone.folder.name])
+            find_useless(tmp_path, stores=[name])
+    remove(find_useless(tmp_path, stores=[gone.folder.name]))
     assert not gone.folder.exists()
     assert keep.folder.exists()

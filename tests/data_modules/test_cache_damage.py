@@ -50,7 +50,8 @@ def test_a_flipped_byte_is_never_a_wrong_feature(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         try:
             reopened = FeatureStore.open(store.folder)
-            reopened.verify()
+            for key in SMALL:
+                reopened.read(key)
         except CacheError as error:
             errors.append(error)
             continue
