@@ -44,6 +44,7 @@ Overrides = Annotated[
 ]
 CorpusName = Annotated[str, typer.Argument(help="A corpus that sermm reads.")]
 Cache = Annotated[Path, typer.Option(help="Folder of manifests and features.")]
+Runs = Annotated[Path, typer.Option(help="Folder of run folders.")]
 
 
 @app.callback()
@@ -306,24 +307,60 @@ def experiment(
 @app.command()
 def report(
     names: Annotated[list[str], typer.Argument(help="Experiments that have run.")],
-    runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs"),
+    runs: Runs = Path("runs"),
+    audio: Annotated[bool, typer.Option(help="Put a few clips on the page.")] = True,
 ) -> None:
-    """Write summary.json, table.csv and report.html again and print the table."""
-    from sermm.commands import report_experiments
+    """Write summary.json, report.html and its tables again and print them."""
+    from sermm.report_commands import report_experiments
 
-    report_experiments(names, runs)
+    report_experiments(names, runs, with_audio=audio)
 
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(help="An experiment that has run.")],
-    second: Annotated[str, typer.Argument(help="Another one, same protocol and labels.")],
-    runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs"),
+    names: Annotated[
+        list[str], typer.Argument(help="Two or more experiments, same protocol and labels.")
+    ],
+    runs: Runs = Path("runs"),
+    common: Annotated[
+        bool, typer.Option("--common", help="On the test utterances that all of them share.")
+    ] = False,
+    to_first: Annotated[
+        bool, typer.Option("--to-first", help="The first with each other, not each with each.")
+    ] = False,
 ) -> None:
-    """Paired difference of two experiments on the same test utterances."""
-    from sermm.commands import compare_experiments
+    """Paired differences of experiments on the same test utterances, with intervals and tests."""
+    from sermm.report_commands import compare_experiments
 
-    compare_experiments(first, second, runs)
+    compare_experiments(names, runs, common=common, to_first=to_first)
+
+
+@app.command()
+def leaderboard(
+    runs: Annotated[Path, typer.Argument(help="Folder of run folders.")] = Path("runs"),
+) -> None:
+    """All experiments of a folder by corpus, labels and protocol: table, page, CSV and JSON."""
+    from sermm.report_commands import list_experiments
+
+    list_experiments(runs)
+
+
+@app.command()
+def protocols(
+    name: Name,
+    overrides: Overrides = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(help="A protocol; may be repeated. Without it those of the corpus."),
+    ] = None,
+) -> None:
+    """The same model under several protocols: what the protocol alone is worth."""
+    from sermm.compose import load_config
+
+    resolved = load_config(name, overrides or [])
+    from sermm.report_commands import study_protocols
+
+    study_protocols(resolved, protocol or [])
 
 
 @app.command()

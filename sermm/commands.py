@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from data_modules.corpora import find_corpus
-from data_modules.errors import ConfigError, CorpusNotFoundError, DataError, RunFailedError
+from data_modules.errors import ConfigError, CorpusNotFoundError, RunFailedError
 from sermm.align_options import AlignOptions, check_options
 from sermm.config import Config
 from sermm.extract_options import ExtractOptions
 from sermm.inputs import check_inputs
-from sermm.run_metrics import RunKey
+from sermm.report_commands import write_and_print
 from sermm.rundir import experiment_folder
 from sermm.terminal import console, progress_bar, say
 from sermm.validation import Validation
@@ -232,7 +232,7 @@ def run_experiment(config: Config) -> None:
     if outcome.skipped:
         say(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")
     if len(outcome.failed) < len(keys):
-        _report(experiment_folder(config), keys, len(selection.folds))
+        write_and_print(experiment_folder(config), keys, len(selection.folds))
     if outcome.failed:
         named = "; ".join(f"{key.folder_name}: {why}" for key, why in outcome.failed.items())
         raise RunFailedError(
@@ -241,47 +241,3 @@ def run_experiment(config: Config) -> None:
             got=f"{len(outcome.failed)} that failed ({named})",
             fix="mend the cause and run the same command again; finished runs are kept",
         )
-
-
-def _report(folder: Path, keys: Sequence[RunKey], num_folds: int | None) -> None:
-    """Sum up, write the page and print the table."""
-    from sermm.report import print_summary, write_report
-    from sermm.summary import summarise, write_summary
-
-    summary = summarise(folder, keys, num_folds)
-    write_summary(folder, summary)
-    page = write_report(folder)
-    print_summary(console, summary)
-    say(f"report: {page}")
-
-
-def report_experiments(names: Sequence[str], runs: Path) -> None:
-    """Write the reports of experiments again and print their tables."""
-    folders = [_existing(runs / name) for name in names]
-    from sermm.results import find_runs
-    from sermm.summary import FILE_NAME, planned_runs, read_summary
-
-    for folder in folders:
-        known = (folder / FILE_NAME).is_file()
-        # the plan knows of runs that are missing; without one, what is there is the plan
-        keys = planned_runs(folder) if known else find_runs(folder)
-        _report(folder, keys, read_summary(folder)["num_folds"] if known else None)
-
-
-def compare_experiments(first: str, second: str, runs: Path) -> None:
-    """Print the paired difference of two experiments."""
-    folders = _existing(runs / first), _existing(runs / second)
-    from sermm.compare import compare, print_comparison
-
-    print_comparison(console, compare(*folders))
-
-
-def _existing(folder: Path) -> Path:
-    if folder.is_dir():
-        return folder
-    raise DataError(
-        folder,
-        expected="the folder of an experiment that has run",
-        got="no such folder",
-        fix=f"run `sermm experiment {folder.name}` first, or give --runs",
-    )

@@ -1,46 +1,80 @@
-"""Is A better than B? Their difference on the same test utterances, speakers resampled in pairs.
+"""Is A better than B? Differences on the same test utterances, with intervals and tests.
 
-Two experiments are compared only where their numbers mean the same: one protocol, one set of
-targets of one kind, the same test utterances with the same labels. Anything else is refused with
-the reason.
+Experiments are compared only where their numbers mean the same: one protocol, one set of targets of
+one kind, the same test utterances with the same labels and speakers. Anything else is refused with
+the reason. For each score of each pair:
+
+- A minus B, with a bootstrap interval over speakers, the same speakers of both in each draw
+  (``statistics.py``);
+- how often chance gives as much: names swapped for whole speakers, and names dealt out anew among
+  the runs of each fold (``permutation.py``);
+- where there are several pairs, Holm's adjustment of the first of these, and intervals that hold
+  together (Bonferroni: at 1 - 0.05 / pairs). Each score is a family of its own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
+import numpy as np
 
 from data_modules.errors import DataError, first_ids
-from sermm.metrics import MetricInfo
+from sermm.metrics import FloatArray, MetricInfo
+from sermm.permutation import Permutation, holm, run_test, speaker_test
 from sermm.pool import Pool, pool_runs
-from sermm.report.cells import ABSENT, Cell, Table, number, plural
-from sermm.report.tables import titles_of_names
-from sermm.report.terminal import draw, leak_text
-from sermm.results import read_run
+from sermm.report.cells import plural
+from sermm.results import Run, read_run
 from sermm.run_metrics import RunKey, size_name
 from sermm.scoring import Scoring
 from sermm.statistics import Interval, paired_cluster_bootstraps
 from sermm.summary import read_summary
 
+LEVEL = 0.95
+ALPHA = 0.05
+
 
 @dataclass(frozen=True)
 class Difference:
-    """One score of both, and A minus B with its interval over speakers."""
+    """One score of both, and what their difference is worth.
+
+    Attributes:
+        a: Pooled score of A.
+        b: Pooled score of B.
+        interval: A minus B, at 95 %.
+        joint: The same, wide enough to hold for all pairs at once.
+        speakers: Names swapped for whole speakers.
+        runs: Names dealt out among the runs of each fold; None where folds or runs do not match.
+        adjusted_p: Of ``speakers``, adjusted for the number of pairs.
+    """
 
     a: float
     b: float
     interval: Interval
+    joint: Interval
+    speakers: Permutation
+    runs: Permutation | None
+    adjusted_p: float
+
+    def verdict(self, num_pairs: int, *, higher_is_better: bool) -> str:
+        """What follows, in words."""
+        if math.isnan(self.adjusted_p) or not self.interval.is_known:
+            return "no interval"
+        if self.adjusted_p <= ALPHA:
+            better = (self.interval.estimate > 0) == higher_is_better
+            return "A is better" if better else "B is better"
+        if num_pairs * self.speakers.least > ALPHA:
+            return "too few speakers to tell"
+        return "no difference shown"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` found.
+    """What was found of one pair.
 
     Attributes:
         name_a: The first experiment.
@@ -52,6 +86,7 @@ class Comparison:
         scoring: What the scores are.
         differences: Pooled scores by metric.
         notes: What a reader must know, such as runs that are missing.
+        num_pairs: Of how many pairs it is one.
     """
 
     name_a: str
@@ -63,44 +98,116 @@ class Comparison:
     scoring: Scoring
     differences: Mapping[str, Difference]
     notes: tuple[str, ...]
+    num_pairs: int = 1
+
+    def verdict(self, metric: str) -> str:
+        """What follows for a score."""
+        info: MetricInfo = self.scoring.metrics[metric]
+        return self.differences[metric].verdict(
+            self.num_pairs, higher_is_better=info.higher_is_better
+        )
 
 
-def compare(folder_a: Path, folder_b: Path) -> Comparison:
-    """Compare two experiments on the runs that their ``summary.json`` counts.
+@dataclass(frozen=True, eq=False)
+class _Side:
+    folder: Path
+    summary: Mapping[str, Any]
+    pool: Pool
+
+
+def compare(folder_a: Path, folder_b: Path, *, common: bool = False) -> Comparison:
+    """Compare two experiments, as :func:`compare_all` does."""
+    return compare_all([folder_a, folder_b], common=common)[0]
+
+
+def compare_all(
+    folders: Sequence[Path], *, common: bool = False, to_first: bool = False
+) -> list[Comparison]:
+    """Compare experiments on the runs that their ``summary.json`` counts.
 
     Args:
-        folder_a: ``runs/A``.
-        folder_b: ``runs/B``.
+        folders: ``runs/NAME`` of two or more.
+        common: Compare on the utterances that all of them scored, where they did not score the
+            same.
+        to_first: The first with each of the others, rather than each with each.
 
     Raises:
-        DataError: A summary or a run is missing or damaged, or the experiments differ in protocol,
+        DataError: A summary or a run is missing or damaged, or experiments differ in protocol,
             targets, test utterances, their labels or their speakers.
     """
-    summary_a, summary_b = read_summary(folder_a), read_summary(folder_b)
-    for key in ("protocol", "kind", "family", "classes"):
-        if summary_a[key] != summary_b[key]:
-            raise _refused(folder_a, folder_b, key, str(summary_a[key]), str(summary_b[key]))
-    pool_a, pool_b = _pool(folder_a, summary_a), _pool(folder_b, summary_b)
-    _check_same_test(folder_a, folder_b, pool_a, pool_b)
-    sums_a, sums_b = pool_a.sums(), pool_b.sums()
-    scoring = pool_a.scoring
+    sides = [_read(folder) for folder in folders]
+    for other in sides[1:]:
+        _check_alike(sides[0], other)
+    note: tuple[str, ...] = ()
+    if common:
+        sides, note = _on_common(sides)
+    for other in sides[1:]:
+        _check_same_test(sides[0], other)
+    pairs = [(sides[0], o) for o in sides[1:]] if to_first else list(combinations(sides, 2))
+    found = [_compare(a, b, len(pairs), note) for a, b in pairs]
+    return _adjusted(found)
+
+
+def _adjusted(found: Sequence[Comparison]) -> list[Comparison]:
+    """With p-values adjusted over the pairs, each score for itself."""
+    by_pair: list[dict[str, Difference]] = [dict(pair.differences) for pair in found]
+    for metric in found[0].differences:
+        values = holm([differences[metric].speakers.p for differences in by_pair])
+        for differences, value in zip(by_pair, values, strict=True):
+            differences[metric] = replace(differences[metric], adjusted_p=value)
+    return [replace(pair, differences=own) for pair, own in zip(found, by_pair, strict=True)]
+
+
+def _compare(a: _Side, b: _Side, num_pairs: int, note: tuple[str, ...]) -> Comparison:
+    scoring = a.pool.scoring
     functions = {name: info.function for name, info in scoring.metrics.items()}
-    intervals = paired_cluster_bootstraps(sums_a, sums_b, functions)
-    scores_a, scores_b = (scoring.scores(sums.sum(axis=0)) for sums in (sums_a, sums_b))
+    sums = a.pool.sums(), b.pool.sums()
+    intervals = paired_cluster_bootstraps(*sums, functions, level=LEVEL)
+    joint = intervals
+    if num_pairs > 1:
+        joint = paired_cluster_bootstraps(*sums, functions, level=1 - ALPHA / num_pairs)
+    by_speaker = speaker_test(*sums, functions)
+    folds = _fold_sums(a.pool, b.pool)
+    by_run = run_test(*folds, functions) if folds else {}
+    scores_a, scores_b = (scoring.scores(own.sum(axis=0)) for own in sums)
     return Comparison(
-        name_a=summary_a["experiment"],
-        name_b=summary_b["experiment"],
-        protocol=summary_a["protocol"],
-        leak=_both(summary_a["leak"], summary_b["leak"]),
-        num_utterances=len(pool_a.references),
-        over=summary_a["interval"]["over"],
+        name_a=a.summary["experiment"],
+        name_b=b.summary["experiment"],
+        protocol=a.summary["protocol"],
+        leak=_both(a.summary["leak"], b.summary["leak"]),
+        num_utterances=len(a.pool.references),
+        over=a.summary["interval"]["over"],
         scoring=scoring,
         differences={
-            name: Difference(scores_a[name], scores_b[name], interval)
-            for name, interval in intervals.items()
+            name: Difference(
+                a=scores_a[name],
+                b=scores_b[name],
+                interval=intervals[name],
+                joint=joint[name],
+                speakers=by_speaker[name],
+                runs=by_run.get(name),
+                adjusted_p=by_speaker[name].p,
+            )
+            for name in functions
         },
-        notes=_notes(summary_a, summary_b),
+        notes=(*note, *_notes(a.summary, b.summary, has_runs=bool(folds))),
+        num_pairs=num_pairs,
     )
+
+
+def _fold_sums(a: Pool, b: Pool) -> tuple[list[FloatArray], list[FloatArray]] | None:
+    """Sums of each run by fold (R, ...); None where the folds are not the same utterances."""
+    ids = [{run.key.fold: run.predictions.ids for run in pool.runs} for pool in (a, b)]
+    if ids[0] != ids[1]:
+        return None
+
+    def sums(pool: Pool, fold: int) -> FloatArray:
+        own = [run.predictions for run in pool.runs if run.key.fold == fold]
+        return np.stack(
+            [pool.scoring.contributions(p.references, p.outcomes).sum(axis=0) for p in own]
+        )
+
+    return [sums(a, fold) for fold in ids[0]], [sums(b, fold) for fold in ids[0]]
 
 
 def _both(one: str, other: str) -> str:
@@ -110,26 +217,68 @@ def _both(one: str, other: str) -> str:
     )
 
 
-def _pool(folder: Path, summary: Mapping[str, Any]) -> Pool:
+def _read(folder: Path) -> _Side:
+    summary = read_summary(folder)
     keys = [RunKey(run["fold"], run["seed"], run["size"]) for run in summary["runs"]]
     own = [key for key in keys if key.size == summary["size"]]
-    return pool_runs([read_run(folder / key.folder_name) for key in own])
+    return _Side(folder, summary, pool_runs([read_run(folder / k.folder_name) for k in own]))
 
 
-def _refused(folder_a: Path, folder_b: Path, what: str, one: str, other: str) -> DataError:
+def _on_common(sides: Sequence[_Side]) -> tuple[list[_Side], tuple[str, ...]]:
+    """Experiments on the utterances that all of them scored, and how many those are."""
+    shared = set.intersection(*(set(side.pool.references) for side in sides))
+    if not shared:
+        raise _refused(sides[0], sides[1], "test utterances", "some in common", "none")
+    most = max(len(side.pool.references) for side in sides)
+    if most == len(shared):
+        return list(sides), ()
+    note = f"only the {len(shared):,} utterances that all of them scored, of at most {most:,}"
+    return [replace(side, pool=_restricted(side.pool, shared)) for side in sides], (note,)
+
+
+def _restricted(pool: Pool, ids: set[str]) -> Pool:
+    runs = [_only(run, ids) for run in pool.runs]
+    return pool_runs([run for run in runs if run.predictions.ids])
+
+
+def _only(run: Run, ids: set[str]) -> Run:
+    said = run.predictions
+    kept = [row for row, name in enumerate(said.ids) if name in ids]
+    return replace(
+        run,
+        predictions=replace(
+            said,
+            ids=tuple(said.ids[row] for row in kept),
+            speakers=tuple(said.speakers[row] for row in kept),
+            references=said.references[kept],
+            outcomes=said.outcomes[kept],
+            probabilities=None if said.probabilities is None else said.probabilities[kept],
+        ),
+    )
+
+
+def _refused(
+    a: _Side, b: _Side, what: str, one: str, other: str, way_out: str = "run one of them again"
+) -> DataError:
     return DataError(
-        folder_b,
-        expected=f"the {what} of {folder_a.name} ({one})",
+        b.folder,
+        expected=f"the {what} of {a.folder.name} ({one})",
         got=other,
-        fix="compare experiments that were scored alike, or run one of them again",
+        fix=f"compare experiments that were scored alike, or {way_out}",
     )
 
 
-def _check_same_test(folder_a: Path, folder_b: Path, a: Pool, b: Pool) -> None:
-    extra, lacking = (
-        sorted(set(b.references) - set(a.references)),
-        sorted(set(a.references) - set(b.references)),
-    )
+def _check_alike(a: _Side, b: _Side) -> None:
+    for key in ("protocol", "kind", "family", "classes"):
+        one, other = a.summary[key], b.summary[key]
+        if one != other:
+            raise _refused(a, b, key, str(one), str(other))
+
+
+def _check_same_test(side_a: _Side, side_b: _Side) -> None:
+    a, b = side_a.pool, side_b.pool
+    extra = sorted(set(b.references) - set(a.references))
+    lacking = sorted(set(a.references) - set(b.references))
     if extra or lacking:
         parts = [
             f"{len(ids)} {word}: {first_ids(ids)}"
@@ -137,7 +286,12 @@ def _check_same_test(folder_a: Path, folder_b: Path, a: Pool, b: Pool) -> None:
             if ids
         ]
         raise _refused(
-            folder_a, folder_b, "test utterances", str(len(a.references)), "; ".join(parts)
+            side_a,
+            side_b,
+            "test utterances",
+            str(len(a.references)),
+            "; ".join(parts),
+            "compare what they share with --common",
         )
     for what, one, other in (
         ("labels", a.references, b.references),
@@ -146,15 +300,11 @@ def _check_same_test(folder_a: Path, folder_b: Path, a: Pool, b: Pool) -> None:
         changed = sorted(name for name in one if one[name] != other[name])
         if changed:
             raise _refused(
-                folder_a,
-                folder_b,
-                what,
-                f"{len(one)} utterances",
-                f"others for {first_ids(changed)}",
+                side_a, side_b, what, f"{len(one)} utterances", f"others for {first_ids(changed)}"
             )
 
 
-def _notes(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
+def _notes(a: Mapping[str, Any], b: Mapping[str, Any], *, has_runs: bool) -> tuple[str, ...]:
     notes = []
     for summary in (a, b):
         name = summary["experiment"]
@@ -167,66 +317,6 @@ def _notes(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
     if a["size"] != b["size"]:
         sizes = f"{size_name(a['size'])} and {size_name(b['size'])}"
         notes.append(f"their training sizes differ: {sizes} utterances")
+    if not has_runs:
+        notes.append("no permutation over runs: their folds hold different utterances")
     return tuple(notes)
-
-
-def _signed(value: float) -> str:
-    return ABSENT if math.isnan(value) else f"{value:+.3f}"
-
-
-def _plain(value: float) -> str:
-    return number(None if math.isnan(value) else value)
-
-
-def _verdict(interval: Interval, *, higher_is_better: bool) -> str:
-    if not interval.is_known:
-        return "no interval"
-    if not interval.excludes(0):
-        return "no difference shown"
-    return "A is better" if (interval.estimate > 0) == higher_is_better else "B is better"
-
-
-def print_comparison(console: Console, comparison: Comparison) -> None:
-    """Print both scores, their difference and what follows."""
-    console.print()
-    console.print(Text(f"A = {comparison.name_a}", style="bold"))
-    console.print(Text(f"B = {comparison.name_b}", style="bold"))
-    console.print(Text(f"Protocol {comparison.protocol}"))
-    if comparison.leak:
-        console.print(leak_text(comparison.leak))
-    for note in comparison.notes:
-        console.print(Text(f"Note: {note}", style="yellow"))
-    scoring = comparison.scoring
-    clusters = next(iter(comparison.differences.values())).interval.num_clusters
-    caption = (
-        f"The same {comparison.num_utterances:,} test utterances, pooled; paired bootstrap over "
-        f"{clusters} {comparison.over}."
-    )
-    tables = [_table(comparison, "comparison", caption, scoring.overall)]
-    for title in titles_of_names(scoring, brief=True):
-        own = {n: i for n, i in scoring.metrics.items() if i.of and i.title == title}
-        tables.append(_table(comparison, "names", f"{title} alone.", own))
-    for table in tables:
-        console.print(draw(table, comparison.leak, console.width))
-
-
-def _table(
-    comparison: Comparison, name: str, caption: str, metrics: Mapping[str, MetricInfo]
-) -> Table:
-    rows = []
-    for metric, info in metrics.items():
-        difference = comparison.differences[metric]
-        interval = difference.interval
-        text = _signed(interval.estimate)
-        if interval.is_known:
-            text += f" ({_signed(interval.low)} to {_signed(interval.high)})"
-        rows.append(
-            (
-                Cell(info.of or info.title),
-                Cell(_plain(difference.a), is_score=True),
-                Cell(_plain(difference.b), is_score=True),
-                Cell(text, is_score=True),
-                Cell(_verdict(interval, higher_is_better=info.higher_is_better)),
-            )
-        )
-    return Table(name, caption, ("", "A", "B", "A - B (95 % interval)", ""), tuple(rows))

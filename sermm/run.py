@@ -50,6 +50,7 @@ from sermm.upstreams import EXTRA_UPSTREAMS, PRETRAINED_UPSTREAMS
 from sermm.upstreams.encoded import EncoderUpstream
 from sermm.upstreams.text import text_model_facts
 from sermm.validation import Validation, write_validation
+from sermm.word_attention import write_attention
 
 NORMALISED = "features are normalised over all clips of a speaker, test audio included"
 """How a run is marked that normalises by speaker."""
@@ -126,21 +127,25 @@ def _fit(
             return validation
         scores = _write_predictions(config, selection, data, result.predictions)
         conditions = {
-            name: _write_predictions(config, selection, data, predictions, name)
-            for name, predictions in result.conditions.items()
+            name: _write_predictions(config, selection, data, said, name)
+            for name, said in result.conditions.items()
         }
         _write_calibration(folder, data, result)
-        write_example(
+        predictions = read_predictions(folder / predictions_file())
+        write_example(folder, prepared=prepared, data=data, task=task, predictions=predictions)
+        write_attention(
             folder,
-            prepared=prepared,
-            data=data,
             task=task,
-            predictions=read_predictions(folder / "predictions.csv"),
+            dataset=data.module.test,
+            tokenizer=data.facts.tokenizer,
+            predictions=predictions,
         )
         metrics = replace(
             _run_metrics(config, prepared, selection, data, result),
             metrics=scores,
             conditions=conditions,
+            num_parameters=sum(p.numel() for p in task.parameters()),
+            num_trained_parameters=sum(p.numel() for p in task.parameters() if p.requires_grad),
         )
         log_results(logger, folder / "predictions.csv", metrics.metrics)
     except BaseException:

@@ -92,6 +92,8 @@ class RunMetrics:
         family: Which scores belong to it.
         train_means: Mean of each rating over the training part; empty for other targets.
         conditions: Test scores by what the model had to do without (``without-text``).
+        num_parameters: Of the model; None in runs of before they were counted.
+        num_trained_parameters: Those that training changes.
     """
 
     fold: int
@@ -118,6 +120,8 @@ class RunMetrics:
     family: Family = "classes"
     train_means: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    num_parameters: int | None = None
+    num_trained_parameters: int | None = None
 
     @property
     def scoring(self) -> Scoring:
@@ -253,6 +257,10 @@ def read_run_metrics(path: Path) -> RunMetrics:
         family=record.value("family", str, default="classes"),
         train_means=record.numbers("train_means", default={}),
         conditions={name: conditions.numbers(name) for name in conditions.names()},
+        num_parameters=record.value("num_parameters", int, type(None), default=None),
+        num_trained_parameters=record.value(
+            "num_trained_parameters", int, type(None), default=None
+        ),
     )
     reasons = metrics.excluded.reasons
     excluded.must("count", metrics.excluded.count == sum(reasons.values()), "the sum", reasons)

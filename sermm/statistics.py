@@ -46,6 +46,7 @@ class Interval:
         high: Upper end, or NaN.
         level: Nominal coverage.
         num_clusters: How many speakers it rests on.
+        error: Standard error on the score's own scale; NaN where there is no interval.
     """
 
     estimate: float
@@ -53,6 +54,7 @@ class Interval:
     high: float
     level: float
     num_clusters: int
+    error: float = math.nan
 
     @property
     def is_known(self) -> bool:
@@ -119,7 +121,7 @@ def _drawn_scores(
     return {name: np.concatenate(blocks) for name, blocks in found.items()}
 
 
-def students_quantile(level: float, freedom: int) -> float:
+def students_quantile(level: float, freedom: float) -> float:
     """The t with P(|T| <= t) = level."""
     from scipy.special import stdtrit
 
@@ -130,12 +132,12 @@ def _interval(
     estimate: float, drawn: FloatArray, num_clusters: int, level: float, ends: Range
 ) -> Interval:
     known = drawn[~np.isnan(drawn)]
-    low = high = math.nan
+    low = high = error = math.nan
     if math.isfinite(estimate) and 1 - len(known) / len(drawn) <= _MOST_UNDEFINED:
         # the spread of draws is that of n - 1 in place of n
         error = float(known.std()) * math.sqrt(num_clusters / (num_clusters - 1))
         low, high = around(estimate, error, students_quantile(level, num_clusters - 1), ends)
-    return Interval(estimate, low, high, level, num_clusters)
+    return Interval(estimate, low, high, level, num_clusters, error)
 
 
 def around(estimate: float, error: float, quantile: float, ends: Range) -> tuple[float, float]:

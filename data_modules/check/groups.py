@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from data_modules.check.division import IntArray
 from data_modules.check.survey import Survey
+from data_modules.labels import Kind
 
 MOST_ROWS = 40
 """A group with more names than this is summed up: a corpus may have a thousand speakers."""
@@ -38,10 +39,24 @@ class CountRow:
 
 @dataclass(frozen=True)
 class CountGroup:
-    """Counts of one kind: ``class``, ``part``, ``session``, ``speaker``, ``all``."""
+    """Counts of one kind: ``class``, ``part``, ``session``, ``speaker``, ``all``.
+
+    Attributes:
+        name: Which kind.
+        rows: The counts.
+        title: What the counts are of, behind "Utterances".
+    """
 
     name: str
     rows: list[CountRow]
+    title: str
+
+
+_CLASS_TITLES: dict[Kind, str] = {
+    "classes": "by class",
+    "regression": "whose rating is not zero",
+    "multilabel": "by label, several of which an utterance may have",
+}
 
 
 def count_groups(survey: Survey) -> list[CountGroup]:
@@ -53,9 +68,14 @@ def count_groups(survey: Survey) -> list[CountGroup]:
         ("session", counts.sessions, published.sessions if published else {}),
         ("speaker", counts.speakers, published.speakers if published else {}),
     )
-    groups = [CountGroup(name, _rows(here, there)) for name, here, there in kinds if here or there]
+    by_class = _CLASS_TITLES[survey.prepared.corpus.scheme.kind]
+    groups = [
+        CountGroup(name, _rows(here, there), by_class if name == "class" else f"by {name}")
+        for name, here, there in kinds
+        if here or there
+    ]
     total = CountRow("", counts.total, published.total if published else None)
-    return [*groups, CountGroup("all", [total])]
+    return [*groups, CountGroup("all", [total], "altogether")]
 
 
 def _rows(here: Mapping[str, int], there: Mapping[str, int]) -> list[CountRow]:

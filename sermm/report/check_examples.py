@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from data_modules.check import Survey
-from data_modules.errors import MediaError
 from data_modules.labels import LabelScheme, LeftOut, Target
 from data_modules.manifest import Utterance
-from data_modules.prepared import Prepared
+from sermm.report.clips import embed
 
 PER_CLASS = 2
 MOST_CLASSES = 16
@@ -55,13 +52,18 @@ def kind_of(scheme: LabelScheme, target: Target) -> str:
 def by_kind(survey: Survey) -> dict[str, list[Utterance]]:
     """Utterances that the usual label scheme keeps, in the order of its classes."""
     scheme = survey.prepared.corpus.scheme
-    groups: dict[str, list[Utterance]] = {name: [] for name in scheme.names}
+    kept: list[tuple[Utterance, Target]] = []
     for utterance in survey.kept:
         target = scheme.target_of(utterance)
         assert not isinstance(target, LeftOut)
+        kept.append((utterance, target))
+    groups: dict[str, list[Utterance]] = {name: [] for name in scheme.names}
+    if scheme.kind == "regression":
+        # from the lowest to the highest, which their names would not give
+        kept.sort(key=lambda pair: round(pair[1][0]) if not isinstance(pair[1], int) else 0)
+    for utterance, target in kept:
         groups.setdefault(kind_of(scheme, target), []).append(utterance)
-    found = {kind: members for kind, members in groups.items() if members}
-    return dict(sorted(found.items())) if scheme.kind == "regression" else found
+    return {kind: members for kind, members in groups.items() if members}
 
 
 def choose_examples(survey: Survey, *, with_audio: bool) -> list[Example]:
@@ -78,7 +80,7 @@ def choose_examples(survey: Survey, *, with_audio: bool) -> list[Example]:
         for utterance in _usual(members, number):
             audio, remark = "", ""
             if utterance.audio is not None and with_audio:
-                audio, remark = _embed(survey.prepared, utterance, MOST_BYTES - size)
+                audio, remark = embed(survey.prepared, utterance, MOST_BYTES - size)
                 size += len(audio)
             labels = ", ".join(f"{key} {_in_words(v)}" for key, v in utterance.labels.items())
             examples.append(Example(kind, utterance, labels, audio, remark))
@@ -103,19 +105,3 @@ def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_in_words(item) for item in value) or "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _embed(prepared: Prepared, utterance: Utterance, room: int) -> tuple[str, str]:
-    """A clip as a ``data:`` address, or why there is none."""
-    import soundfile
-
-    from data_modules.audio import SAMPLE_RATE, load_audio
-
-    try:
-        waveform = load_audio(prepared.audio_path(utterance), utterance.start_s, utterance.end_s)
-    except MediaError as error:
-        return "", f"its audio cannot be read any more: {error.got}"
-    stream = io.BytesIO()
-    soundfile.write(stream, waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    text = "data:audio/flac;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-    return (text, "") if len(text) <= room else ("", "its audio would make the page too large")

@@ -129,7 +129,7 @@ def _tables(survey: Survey) -> dict[str, Table]:
             for row in [*group.rows, *(total.rows if group is groups[0] else ())]
         )
         columns = (group.name, "here", "published", "difference")
-        tables.append(Table(group.name, f"Utterances by {group.name}.", columns, rows))
+        tables.append(Table(group.name, f"Utterances {group.title}.", columns, rows))
     division = survey.division
     if division is not None and division.folds:
         parts = tuple(division.folds[0])
@@ -165,10 +165,12 @@ def _bars(survey: Survey) -> tuple[dict[str, Counter[str]], int]:
     """Classes by speaker (or part), those with the most utterances; and how many there are."""
     name = _bar_name(survey)
     bars: dict[str, Counter[str]] = {}
-    for kind, members in by_kind(survey).items():
+    kinds = by_kind(survey)
+    for kind, members in kinds.items():
         for utterance in members:
             bar = getattr(utterance, name) if name != "corpus" else utterance.corpus
-            bars.setdefault(bar or "not known", Counter())[kind] += 1
+            # all kinds from the start, so that each bar has them in the same order
+            bars.setdefault(bar or "not known", Counter(dict.fromkeys(kinds, 0)))[kind] += 1
     if len(bars) > MOST_BARS:
         order = sorted(bars, key=lambda bar: (-bars[bar].total(), bar))[:MOST_BARS]
     else:

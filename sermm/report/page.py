@@ -7,18 +7,29 @@ Everything shown comes from ``summary.json`` and the run folders behind it. The 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from data_modules.atomic import write_atomically
-from sermm.pool import pool_runs
+from data_modules.atomic import write_json, write_text
+from sermm.pool import Pool, pool_runs
 from sermm.report import cells, tables
 from sermm.report.alignment import FILE_NAME as ALIGNMENT_FILE
 from sermm.report.alignment import AlignmentExample, read_alignment_example
 from sermm.report.alignment_plot import alignment_picture
+from sermm.report.cells import Table
+from sermm.report.detail_tables import (
+    calibration_meanings,
+    calibration_table,
+    cost_table,
+    group_table,
+)
+from sermm.report.details import FILE_NAME as DETAILS_FILE
+from sermm.report.details import Details, find_details
+from sermm.report.intervals_plot import Row, intervals_picture
 from sermm.report.plots import (
     confusion_picture,
     learning_picture,
@@ -26,10 +37,13 @@ from sermm.report.plots import (
     speakers_picture,
 )
 from sermm.report.rating_plot import RatingPanel, ratings_picture
+from sermm.report.reliability_plot import reliability_picture
 from sermm.report.table_file import write_table
+from sermm.report.table_files import write_tables
 from sermm.report.terminal import alignment_text
 from sermm.results import read_config_text, read_environment, read_history, read_run
 from sermm.run_metrics import RunKey, size_name
+from sermm.scoring import Scoring
 from sermm.summary import read_summary
 from sermm.trivial import TRIVIAL
 
@@ -37,11 +51,15 @@ FILE_NAME = "report.html"
 TABLE_NAME = "table.csv"
 
 
-def write_report(folder: Path) -> Path:
-    """Write ``report.html`` and ``table.csv`` of an experiment from its ``summary.json``.
+def write_report(folder: Path, *, with_audio: bool = True) -> Path:
+    """Write the page of an experiment, and its numbers as files, from its ``summary.json``.
+
+    Beside ``report.html`` there are ``table.csv`` (every number of the summary), ``report.json``
+    (what the page has beyond it) and ``tables/`` (each table as CSV and LaTeX).
 
     Args:
         folder: ``runs/NAME``.
+        with_audio: Whether clips of single utterances stand in the page.
 
     Returns:
         The path of the page.
@@ -51,12 +69,20 @@ def write_report(folder: Path) -> Path:
     """
     summary = read_summary(folder)
     write_table(folder / TABLE_NAME, summary)
-    page = render("page.html.j2", _context(folder, summary))
-
-    def write(stream: IO[str]) -> None:
-        stream.write(page)
-
-    write_atomically(folder / FILE_NAME, write)
+    headline = [
+        folder / RunKey(run["fold"], run["seed"], run["size"]).folder_name
+        for run in tables.headline_runs(summary)
+    ]
+    pool = pool_runs([read_run(path) for path in headline])
+    details = find_details(headline, pool, summary, with_audio=with_audio)
+    shown = _tables(summary, details)
+    write_text(
+        folder / FILE_NAME,
+        render("page.html.j2", _context(headline, pool, summary, details, shown)),
+    )
+    write_json(folder / DETAILS_FILE, details.record())
+    about = f"{summary['experiment']}, protocol {summary['protocol']}."
+    write_tables(folder, list(shown.values()), about=about, leak=summary["leak"])
     return folder / FILE_NAME
 
 
@@ -75,29 +101,46 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     return environment.get_template(template).render(context)
 
 
-def _context(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
-    headline = [
-        folder / RunKey(run["fold"], run["seed"], run["size"]).folder_name
-        for run in tables.headline_runs(summary)
-    ]
-    environment = read_environment(headline[0])
+def _tables(summary: Mapping[str, Any], details: Details) -> dict[str, Table]:
+    """Every table of the page by name."""
     scoring = tables.scoring_of(summary)
     shown = [
         tables.scores_table(summary),
         tables.folds_table(summary),
         tables.speakers_table(summary),
-        tables.sizes_table(summary),
         tables.runs_table(summary),
-        tables.conditions_table(summary),
         tables.values_table(summary),
         tables.spread_table(summary),
+        *tables.names_tables(summary),
+        cost_table(details.cost),
     ]
+    if len(summary["by_size"]) > 1:
+        shown.append(tables.sizes_table(summary))
+    if summary["conditions"]:
+        shown.append(tables.conditions_table(summary))
     if scoring.kind == "classes":
         shown += [tables.classes_table(summary), tables.confusion_table(summary)]
+    if details.calibration:
+        is_labels = scoring.kind == "multilabel"
+        shown.append(calibration_table(details.calibration, is_labels=is_labels))
+    shown += [group_table(factor, rows, scoring) for factor, rows in details.factors]
+    return {table.name: table for table in shown}
+
+
+def _context(
+    headline: Sequence[Path],
+    pool: Pool,
+    summary: Mapping[str, Any],
+    details: Details,
+    shown: Mapping[str, Table],
+) -> dict[str, Any]:
+    environment = read_environment(headline[0])
+    scoring = tables.scoring_of(summary)
     chance, known = next(iter(TRIVIAL[scoring.kind].items()))
+    example = _example(headline)
     return {
         "summary": summary,
-        "meanings": _meanings(summary),
+        "meanings": _meanings(summary) | _calibration_meanings(details, scoring),
         "leak": summary["leak"],
         "leak_mark": cells.LEAK_MARK,
         "leak_advice": cells.LEAK_ADVICE,
@@ -106,19 +149,28 @@ def _context(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
         "select_info": scoring.metrics[tables.selected_by(summary)],
         "chance_title": known.title,
         "chance": summary["trivial"][chance][scoring.headline],
-        "tables": {table.name: table for table in shown},
-        "names_tables": tables.names_tables(summary),
-        "pictures": _pictures(headline, summary),
-        "example": _example(headline),
+        "tables": shown,
+        "names_tables": [table for name, table in shown.items() if name.startswith("names-")],
+        "group_tables": [table for name, table in shown.items() if name.startswith("by-")],
+        "details": details,
+        "fit_title": _FITS[scoring.kind],
+        "pictures": _pictures(headline, pool, summary, details, example),
+        "example": example,
         "interval_text": cells.interval_text(summary),
         "excluded_count": cells.plural(summary["excluded"]["count"], "utterance"),
         "alignment_text": alignment_text(summary),
-        "total_time": cells.duration(summary["seconds"]),
         "environment": {name: _readable(value) for name, value in environment.items()},
         "config": read_config_text(headline[0]),
         "config_run": headline[0].name,
         "number": cells.number,
     }
+
+
+_FITS = {
+    "classes": "probability of the true class",
+    "multilabel": "mean probability of what is true of each label",
+    "regression": "minus the mean absolute error",
+}
 
 
 def _meanings(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -132,6 +184,12 @@ def _meanings(summary: Mapping[str, Any]) -> dict[str, str]:
     return meanings | of_one
 
 
+def _calibration_meanings(details: Details, scoring: Scoring) -> dict[str, str]:
+    if not details.calibration:
+        return {}
+    return calibration_meanings(is_labels=scoring.kind == "multilabel")
+
+
 def _readable(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_readable(item)}" for key, item in value.items()) or cells.ABSENT
@@ -140,7 +198,13 @@ def _readable(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str]:
+def _pictures(
+    headline: Sequence[Path],
+    pool: Pool,
+    summary: Mapping[str, Any],
+    details: Details,
+    example: AlignmentExample | None,
+) -> dict[str, str]:
     leak = summary["leak"]
     scoring = tables.scoring_of(summary)
     info = scoring.metrics[scoring.headline]
@@ -150,7 +214,7 @@ def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str
         confusion = np.array(summary["confusion"], dtype=np.float64)
         pictures["confusion"] = confusion_picture(confusion, summary["classes"], leak)
     if scoring.kind == "regression":
-        pictures["ratings"] = ratings_picture(_rating_panels(headline, summary), leak)
+        pictures["ratings"] = ratings_picture(_rating_panels(pool, summary), leak)
     by_speaker = {name: row[scoring.headline] for name, row in summary["per_speaker"].items()}
     pooled = summary["metrics"][scoring.headline]
     known_scores = [score for score in by_speaker.values() if score is not None]
@@ -192,15 +256,45 @@ def _pictures(headline: list[Path], summary: Mapping[str, Any]) -> dict[str, str
             metric=scoring.headline,
             score=info.title_with_unit,
         )
-    example = _example(headline)
+    if details.calibration:
+        scaled = details.calibration["with_temperature"]
+        pictures["reliability"] = reliability_picture(
+            details.calibration["raw"]["bins"],
+            scaled and scaled["bins"],
+            leak,
+            is_labels=scoring.kind == "multilabel",
+        )
+    rows = [
+        Row(
+            f"{factor.title}: {row['group']}" if number == 0 else row["group"],
+            _known(row["metrics"][scoring.headline]["value"]),
+            row["metrics"][scoring.headline]["ci95"],
+        )
+        for factor, groups in details.factors
+        for number, row in enumerate(groups)
+    ]
+    if rows:
+        pictures["groups"] = intervals_picture(
+            "groups",
+            rows,
+            title=f"{info.title} of groups of utterances",
+            unit=info.title_with_unit,
+            what="group",
+            leak=leak,
+            line=pooled["pooled"],
+            line_label="all test utterances",
+        )
     if example is not None:
         pictures["alignment"] = alignment_picture(example)
     return pictures
 
 
-def _rating_panels(headline: list[Path], summary: Mapping[str, Any]) -> list[RatingPanel]:
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _rating_panels(pool: Pool, summary: Mapping[str, Any]) -> list[RatingPanel]:
     """One for each rating, over all headline runs."""
-    pool = pool_runs([read_run(folder) for folder in headline])
     weights = np.concatenate(pool.weights())
     true = np.concatenate([run.predictions.references for run in pool.runs])
     predicted = np.concatenate([run.predictions.outcomes for run in pool.runs])
@@ -212,7 +306,7 @@ def _rating_panels(headline: list[Path], summary: Mapping[str, Any]) -> list[Rat
     return panels
 
 
-def _example(headline: list[Path]) -> AlignmentExample | None:
+def _example(headline: Sequence[Path]) -> AlignmentExample | None:
     """The first stored alignment example, if a run has one."""
     paths = [path / ALIGNMENT_FILE for path in headline]
     found = [path for path in paths if path.is_file()]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,15 @@ from rich.console import Console
 from data_modules.errors import DataError
 from data_modules.labels import Family
 from sermm import metrics
-from sermm.compare import Comparison, compare, print_comparison
+from sermm.compare import Comparison, compare, compare_all
+from sermm.permutation import run_test, speaker_test
+from sermm.report.compare_page import folder_of, print_comparisons, write_comparison
 from sermm.results import read_run
 from sermm.run_metrics import RunKey
 from sermm.statistics import paired_cluster_bootstraps
 from sermm.summary import summarise, write_summary
 from tests.sermm.fake_runs import FakeExperiment, change_cells
+from tests.sermm.test_report import Page
 
 
 def finish(experiment: FakeExperiment) -> Path:
@@ -38,10 +43,10 @@ def weak(tmp_path: Path) -> FakeExperiment:
     return FakeExperiment(tmp_path / "weak", skill=1.0, seeds=(0,))
 
 
-def printed(comparison: Comparison) -> str:
-    console = Console(width=140)
+def printed(*comparisons: Comparison) -> str:
+    console = Console(width=180)
     with console.capture() as capture:
-        print_comparison(console, comparison)
+        print_comparisons(console, comparisons)
     return " ".join(capture.get().split())
 
 
@@ -73,6 +78,10 @@ def test_the_difference_is_paired_over_speakers(
         assert found.interval.estimate == pytest.approx(found.a - found.b)
         assert found.interval.low == pytest.approx(expected.low)
         assert found.interval.high == pytest.approx(expected.high)
+        test = speaker_test(a, b, {name: info.function})[name]
+        assert found.speakers == test
+        assert found.adjusted_p == test.p
+        assert found.joint == found.interval
     assert comparison.num_utterances == 180
     assert comparison.notes == ()
     text = printed(comparison)
@@ -118,6 +127,7 @@ def test_a_leak_and_what_else_matters_is_said(strong: FakeExperiment, weak: Fake
     )
     text = printed(comparison)
     assert text.count(" LEAK │") == 12
+    assert "p, runs" in text
     assert "LEAK: speakers." in text
 
 
@@ -207,3 +217,92 @@ def test_other_speakers_of_the_same_utterances_are_refused(
 def test_an_experiment_without_summary_is_refused(tmp_path: Path, strong: FakeExperiment) -> None:
     with pytest.raises(DataError, match=r"none/summary\.json: expected a file, got none; run"):
         compare(finish(strong), tmp_path / "none")
+
+
+def test_names_are_dealt_out_among_the_runs_of_a_fold(
+    strong: FakeExperiment, weak: FakeExperiment
+) -> None:
+    comparison = compare(finish(strong), finish(weak))
+
+    def totals(experiment: FakeExperiment, fold: int) -> np.ndarray:
+        runs = [
+            read_run(experiment.folder / RunKey(fold, seed).folder_name).predictions
+            for seed in experiment.seeds
+        ]
+        return np.stack(
+            [metrics.class_contributions(r.references, r.outcomes, 4).sum(0) for r in runs]
+        )
+
+    folds = [[totals(made, fold) for fold in range(3)] for made in (strong, weak)]
+    expected = run_test(*folds, {"ua": metrics.ua})["ua"]
+    assert comparison.differences["ua"].runs == expected
+    assert expected.num_arrangements == 3**3
+
+
+def test_several_are_adjusted_for_their_number(
+    tmp_path: Path, strong: FakeExperiment, weak: FakeExperiment
+) -> None:
+    third = replace(weak, folder=tmp_path / "third", skill=0.9, seeds=(3,))
+    folders = [finish(made) for made in (strong, weak, third)]
+    found = compare_all(folders)
+    assert [(c.name_a, c.name_b) for c in found] == [
+        ("strong", "weak"),
+        ("strong", "third"),
+        ("weak", "third"),
+    ]
+    # with 6 speakers no p is below 1/32, and three times that is no evidence
+    first = found[0].differences["ua"]
+    assert first.speakers.p == 1 / 32
+    assert first.adjusted_p == 3 / 32
+    assert found[0].verdict("ua") == "too few speakers to tell"
+    assert first.joint.low < first.interval.low < first.interval.high < first.joint.high
+    pairs = compare_all(folders, to_first=True)
+    assert [(c.name_a, c.name_b) for c in pairs] == [("strong", "weak"), ("strong", "third")]
+    assert pairs[0].differences["ua"].adjusted_p == 2 / 32
+    text = printed(*found)
+    assert "p adjusted for 3 comparisons (Holm)" in text
+
+
+def test_what_only_one_of_them_scored_is_left_out_where_that_is_asked_for(
+    strong: FakeExperiment, weak: FakeExperiment
+) -> None:
+    few = finish(replace(weak, folds=2))
+    comparison = compare_all([finish(strong), few], common=True)[0]
+    assert comparison.num_utterances == 120
+    assert comparison.notes[0] == "only the 120 utterances that all of them scored, of at most 180"
+    whole = finish(replace(strong, folder=strong.folder.parent / "same", folds=2))
+    expected = compare(whole, few).differences["ua"]
+    assert comparison.differences["ua"] == expected
+    with pytest.raises(DataError, match=r"compare what they share with --common"):
+        compare(strong.folder, few)
+
+
+def test_the_page_the_record_and_the_table_say_the_same(
+    tmp_path: Path, strong: FakeExperiment, weak: FakeExperiment
+) -> None:
+    weak = replace(weak, leak="speakers")
+    found = compare_all([finish(strong), finish(weak)])
+    folder = folder_of(["strong", "weak"], tmp_path)
+    assert folder == tmp_path / "compare" / "strong_vs_weak"
+    page = Page(write_comparison(folder, found).read_text())
+    text = "".join(page.texts)
+    record = json.loads((folder / "compare.json").read_text())["comparisons"][0]
+    ua = record["differences"]["ua"]
+    assert f"{ua['difference']:+.3f}" in text
+    assert ua["p_speakers"]["p"] == found[0].differences["ua"].speakers.p
+    assert f"{ua['p_runs']['p']:.3f}" in text
+    with (folder / "compare.csv").open(newline="") as stream:
+        rows = {row["metric"]: row for row in csv.DictReader(stream)}
+    assert float(rows["ua"]["ci95_low"]) == pytest.approx(ua["ci95"][0])
+    assert rows["wa"]["verdict"] == "A is better"
+    assert "LEAK: speakers." in text
+    assert page.count("table") == page.count("caption") == 1
+    assert page.count("svg") == 1
+    assert not page.attributes("src")
+    assert all("scope" in values for tag, values in page.tags if tag == "th")
+
+
+def test_a_long_name_is_cut_and_stays_its_own(tmp_path: Path) -> None:
+    one, other = (folder_of(["x" * 200, end], tmp_path).name for end in "ab")
+    assert len(one) == len(other) < 140
+    assert one != other
