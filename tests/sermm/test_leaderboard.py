@@ -133,7 +133,15 @@ def test_the_same_utterances_are_paired_and_others_are_not(tmp_path: Path) -> No
 
 
 def test_a_study_runs_each_protocol_as_an_experiment(place: Workplace) -> None:
+    """Its runs are those of plain experiments: what has run by that name is not run again."""
     settings = place.settings("linear", "optim.epochs=1", "plan.folds=[0]")
+    for protocol in ("demo-session5", "demo-random"):
+        place.fit(
+            "linear",
+            "optim.epochs=1",
+            f"name=linear_demo@{protocol}",
+            f"data.protocol={protocol}",
+        )
     said = place.sermm(
         "protocols", *settings, "--protocol", "demo-session5", "--protocol", "demo-random"
     )
