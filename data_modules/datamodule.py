@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from data_modules.batch import Sample, collate
 from data_modules.dataset import UtteranceDataset
 from data_modules.periods import PeriodBatches
-from data_modules.sampler import BudgetBatchSampler, LengthBatchSampler
+from data_modules.sampler import BudgetBatchSampler, EvaluationBatches, LengthBatchSampler
 
 
 class EmotionDataModule(L.LightningDataModule):
@@ -34,6 +34,13 @@ class EmotionDataModule(L.LightningDataModule):
         num_updates: How many updates to train in place of epochs; 0: by epochs.
         period_updates: Updates between two validations; 0: an epoch.
         accumulate: Batches an update.
+        num_ranks: Processes that train together; batches are what one of them gets.
+
+    Attributes:
+        sampler: Training batches of this rank.
+
+    Raises:
+        ConfigError: A part has fewer utterances than there are ranks.
     """
 
     def __init__(
@@ -51,21 +58,28 @@ class EmotionDataModule(L.LightningDataModule):
         num_updates: int = 0,
         period_updates: int = 0,
         accumulate: int = 1,
+        num_ranks: int = 1,
     ) -> None:
         super().__init__()
         self.train, self.val, self.test = train, val, test
-        self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         lengths = train.lengths()
         batches: LengthBatchSampler | BudgetBatchSampler
         if batch_seconds:
             if num_updates:
-                num_epochs = _most_epochs(lengths, batch_seconds, num_updates * accumulate)
+                asked_for = num_updates * accumulate * num_ranks
+                num_epochs = _most_epochs(lengths, batch_seconds, asked_for)
             batches = BudgetBatchSampler(
-                lengths, budget=batch_seconds, seed=seed, num_epochs=num_epochs
+                lengths,
+                budget=batch_seconds,
+                seed=seed,
+                num_epochs=num_epochs,
+                num_ranks=num_ranks,
             )
         else:
-            batches = LengthBatchSampler(lengths, batch_size=batch_size, seed=seed)
+            batches = LengthBatchSampler(
+                lengths, batch_size=batch_size, seed=seed, num_ranks=num_ranks
+            )
         self.sampler = PeriodBatches(
             batches,
             num_epochs=num_epochs,
@@ -73,6 +87,31 @@ class EmotionDataModule(L.LightningDataModule):
             period_updates=period_updates,
             accumulate=accumulate,
         )
+        self.in_order = {
+            part: EvaluationBatches(
+                len(dataset), batch_size=eval_batch_size, num_ranks=num_ranks, part=part
+            )
+            for part, dataset in (("validation", val), ("test", test))
+        }
+
+    def setup(self, stage: str) -> None:
+        """Take the share of this rank, which is known once there is a trainer."""
+        rank = self.trainer.global_rank if self.trainer is not None else 0
+        for batches in (self.sampler.epochs, *self.in_order.values()):
+            batches.rank = rank
+
+    def update_size(self) -> tuple[float, float]:
+        """Utterances and seconds of an update over all ranks, on average; no seconds of text."""
+        share = self.sampler.accumulate / len(self.sampler.epochs)
+        seconds = sum(u.duration_s for u in self.train.utterances) if self.train.frames else 0.0
+        return len(self.train) * share, seconds * share
+
+    def seconds(self) -> dict[str, float]:
+        """Of each utterance by its id; nothing where there is no audio."""
+        if self.train.frames is None:
+            return {}
+        parts = (self.train, self.val, self.test)
+        return {u.id: u.duration_s for part in parts for u in part.utterances}
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of like length."""
@@ -85,10 +124,10 @@ class EmotionDataModule(L.LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
-    def _in_order(self, dataset: UtteranceDataset) -> DataLoader[Sample]:
+    def _in_order(self, dataset: UtteranceDataset, part: str) -> DataLoader[Sample]:
         return DataLoader(
             dataset,
-            batch_size=self.eval_batch_size,
+            batch_sampler=self.in_order[part],
             collate_fn=collate,
             num_workers=self.num_workers,
             generator=torch.Generator(),
@@ -96,12 +135,12 @@ class EmotionDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """Every utterance of the validation part once."""
-        return self._in_order(self.val)
+        """Every utterance of the validation part once, over all ranks."""
+        return self._in_order(self.val, "validation")
 
     def test_dataloader(self) -> DataLoader[Sample]:
-        """Every utterance of the test part once."""
-        return self._in_order(self.test)
+        """Every utterance of the test part once, over all ranks."""
+        return self._in_order(self.test, "test")
 
 
 def _most_epochs(lengths: list[float], budget: float, num_batches: int) -> int:

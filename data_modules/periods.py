@@ -41,6 +41,7 @@ class PeriodBatches(Sampler[list[int]]):
         self.epochs = epochs
         self.accumulate = accumulate
         self.period = 0
+        self._done = (0, 0)
         an_epoch = len(epochs)
         self.period_batches = period_updates * accumulate or an_epoch
         updates_an_epoch = math.ceil(an_epoch / accumulate)
@@ -62,10 +63,22 @@ class PeriodBatches(Sampler[list[int]]):
         """Choose a period; the trainer, whose epochs are our periods, calls this before each."""
         self.period = epoch
 
+    def go_on(self, period: int, num_done: int) -> None:
+        """Begin in the middle: so many batches of this period are done."""
+        self.period = period
+        self._done = (period, num_done)
+
+    @property
+    def num_done(self) -> int:
+        """Batches of the period that were done before it went on."""
+        period, num_done = self._done
+        return num_done if period == self.period else 0
+
     def span(self) -> range:
         """Numbers of the period's batches, counted from the start of training."""
         start = self.period * self.period_batches
-        return range(start, min(start + self.period_batches, self.num_batches))
+        end = min(start + self.period_batches, self.num_batches)
+        return range(start + self.num_done, end)
 
     def __iter__(self) -> Iterator[list[int]]:
         batches: list[list[int]] = []

@@ -22,20 +22,40 @@ class LengthBatchSampler(Sampler[list[int]]):
     tail) two thirds are padding. Sorting within pools of 8 batches leaves a quarter, of 16 an
     eighth, and members of a batch still change from epoch to epoch.
 
+    Several ranks deal each batch of ``num_ranks * batch_size`` among themselves: their updates are
+    those of one process with batches as large as that. Too few samples for all ranks at the end of
+    an epoch join another batch, so nothing is repeated and nothing dropped.
+
     Args:
         lengths: Length of each sample, in any unit.
-        batch_size: Samples a batch; the last batch of an epoch may be smaller.
+        batch_size: Samples a batch on one rank; the last batch of an epoch may be smaller.
         seed: With the epoch it decides the order.
+        rank: Which rank this is.
+        num_ranks: How many there are.
         pool_batches: Batches in a pool. More means less padding and less randomness.
+
+    Raises:
+        ConfigError: There are fewer samples than ranks.
     """
 
     def __init__(
-        self, lengths: Sequence[float], *, batch_size: int, seed: int, pool_batches: int = 16
+        self,
+        lengths: Sequence[float],
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        num_ranks: int = 1,
+        pool_batches: int = 16,
     ) -> None:
+        if lengths:
+            expect_enough(len(lengths), num_ranks, "training")
         self.lengths = list(lengths)
-        self.batch_size = batch_size
+        self.batch_size = batch_size * num_ranks
         self.seed = seed
-        self.pool_size = batch_size * pool_batches
+        self.rank = rank
+        self.num_ranks = num_ranks
+        self.pool_size = self.batch_size * pool_batches
         self.epoch = 0
 
     @property
@@ -48,9 +68,14 @@ class LengthBatchSampler(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        whole, rest = divmod(len(self.lengths), self.batch_size)
+        return whole + (rest >= self.num_ranks or (not whole and rest > 0))
 
     def __iter__(self) -> Iterator[list[int]]:
+        return iter([batch[self.rank :: self.num_ranks] for batch in self.all_batches()])
+
+    def all_batches(self) -> list[list[int]]:
+        """Batches of the epoch for all ranks together."""
         generator = random.Random(f"{self.seed}-{self.epoch}")
         order = list(range(len(self.lengths)))
         generator.shuffle(order)
@@ -58,8 +83,59 @@ class LengthBatchSampler(Sampler[list[int]]):
         for start in range(0, len(order), self.pool_size):
             pool = sorted(order[start : start + self.pool_size], key=lambda i: self.lengths[i])
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        if len(batches) > 1 and len(batches[-1]) < self.num_ranks:
+            rest = batches.pop()
+            batches[-1] += rest
         generator.shuffle(batches)
-        return iter(batches)
+        return batches
+
+
+def expect_enough(num_samples: int, num_ranks: int, part: str) -> None:
+    """Raise ConfigError if some rank would have nothing of a part."""
+    if num_samples < num_ranks:
+        raise ConfigError(
+            "trainer.devices",
+            expected=f"at most as many ranks as {part} utterances",
+            got=f"{num_ranks} for {num_samples}",
+            fix="use fewer devices",
+        )
+
+
+class EvaluationBatches(Sampler[list[int]]):
+    """Samples in order, in batches dealt to ranks one after the other.
+
+    Every rank gets the same number of batches, or those that wait for one another would wait for
+    ever: one that has a batch less repeats its first, whose utterances it then has seen before.
+
+    Args:
+        num_samples: Of the part.
+        batch_size: Samples a batch; smaller where some rank would have none.
+        num_ranks: How many there are.
+        part: Its name, for the error.
+
+    Attributes:
+        rank: Which rank this is.
+
+    Raises:
+        ConfigError: There are fewer samples than ranks.
+    """
+
+    def __init__(self, num_samples: int, *, batch_size: int, num_ranks: int, part: str) -> None:
+        if num_samples:  # a part that is not read has none
+            expect_enough(num_samples, num_ranks, part)
+        self.num_samples = num_samples
+        self.batch_size = max(1, min(batch_size, num_samples // num_ranks))
+        self.num_ranks = num_ranks
+        self.rank = 0
+
+    def __len__(self) -> int:
+        return -(-self.num_samples // (self.batch_size * self.num_ranks))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        stride = self.batch_size * self.num_ranks
+        for start in range(self.rank * self.batch_size, len(self) * stride, stride):
+            first = start if start < self.num_samples else self.rank * self.batch_size
+            yield list(range(first, min(first + self.batch_size, self.num_samples)))
 
 
 class BudgetBatchSampler(Sampler[list[int]]):

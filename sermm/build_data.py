@@ -140,6 +140,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         num_updates=config.optim.steps,
         period_updates=config.optim.val_every_steps,
         accumulate=config.optim.accumulate,
+        num_ranks=config.trainer.devices * config.trainer.num_nodes,
         eval_batch_size=config.data.eval_batch_size,
         num_workers=config.data.num_workers,
         seed=config.seed,

@@ -23,6 +23,7 @@ from sermm.validation import Validation
 if TYPE_CHECKING:
     from data_modules.check import CheckResult, Survey
     from data_modules.download import Source
+    from data_modules.prepare import Prepared
 
 
 def prepare_corpus(name: str, root: Path, cache: Path) -> None:
@@ -184,12 +185,18 @@ def extract_features(config: Config, options: ExtractOptions) -> None:
 def fit_run(config: Config, *, ready: bool) -> None:
     """One run."""
     check_inputs(config)
+    from sermm.ranks import first_makes, is_first
     from sermm.stages import load_ready, make_ready
 
-    prepared = load_ready(config) if ready else make_ready(config)
+    def make() -> Prepared:
+        return load_ready(config) if ready else make_ready(config)
+
+    prepared = first_makes(config, make, lambda: load_ready(config))
     from sermm.run import fit
 
     metrics = fit(config, prepared)
+    if not is_first(config):
+        return
     if metrics is None:
         say("this run is finished already")
         return

@@ -300,7 +300,9 @@ class TrainerConfig:
     """Where training runs."""
 
     accelerator: str = "auto"  # auto, cpu, gpu, as Lightning names them
-    devices: int = 1  # a node
+    # processes on each machine; data.batch_size and data.batch_seconds are what one of them holds,
+    # and optim.lr is for the update of all: nothing is scaled
+    devices: int = 1
     num_nodes: int = 1  # machines
     strategy: str = "auto"  # ddp, fsdp, as Lightning names them
     precision: str = "32-true"  # of weights and arithmetic, as Lightning names it
@@ -308,6 +310,10 @@ class TrainerConfig:
     # less memory, more time
     gradient_checkpointing: bool = False
     num_threads: int = 1  # CPU threads a run; results depend on it in the last digits
+    # a checkpoint is written after each validation, before a batch system stops the job, and
+    # when this time has passed; 0: not by time
+    checkpoint_minutes: float = 10.0
+    checkpoint_steps: int = 0  # and after so many updates; 0: not by updates
 
 
 @dataclass
@@ -367,6 +373,8 @@ _NOT_IN_FINGERPRINT = (
     "extract.batch_seconds",
     "extract.workers",
     "extract.devices",
+    "trainer.checkpoint_minutes",
+    "trainer.checkpoint_steps",
     "plan",
     "tracking",
 )

@@ -152,6 +152,8 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("optim.gradient_clip", 0, 1e9),
     ("trainer.devices", 1, 1e6),
     ("trainer.num_nodes", 1, 1e6),
+    ("trainer.checkpoint_minutes", 0, 1e6),
+    ("trainer.checkpoint_steps", 0, 1e9),
     ("trainer.num_threads", 1, 1e4),
     ("plan.workers", 0, 1e4),
 )

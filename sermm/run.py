@@ -6,6 +6,7 @@ goes on from its last epoch.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from dataclasses import replace
@@ -38,12 +39,13 @@ from sermm.earlier_runs import find_start
 from sermm.example import write_example
 from sermm.features import speech_upstream, stored_facts
 from sermm.predictions import predictions_file, read_predictions, write_predictions
+from sermm.ranks import is_first, num_ranks
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import alone_in, environment, is_done, run_folder
 from sermm.scoring import find_scoring
 from sermm.stages import failed_checks, hash_of_data, make_selection, stores_features
-from sermm.tasks.base import Predictions
-from sermm.terminal import console
+from sermm.tasks.base import EmotionTask, Predictions
+from sermm.terminal import console, say
 from sermm.tracking import build_logger, close, log_results, log_validation
 from sermm.train import TrainingOptions, TrainingResult, train
 from sermm.upstreams import EXTRA_UPSTREAMS, PRETRAINED_UPSTREAMS
@@ -65,7 +67,7 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | Validation | None:
 
     Returns:
         Its results, those of validation alone without ``config.test``; None if it was finished
-        before.
+        before, or if another process of it writes them.
 
     Raises:
         SermmError: The configuration does not fit the corpus, or the run folder belongs to another
@@ -82,8 +84,47 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | Validation | None:
     torch.manual_seed(config.seed)
     data = build_data(config, prepared, selection)
     folder.mkdir(parents=True, exist_ok=True)
+    if num_ranks(config) > 1:
+        # Lightning would set its own number of threads otherwise
+        os.environ.setdefault("OMP_NUM_THREADS", str(config.trainer.num_threads))
+        _say_update(config, data)
+    if not is_first(config):
+        _train(config, data, logger=False)
+        return None
     with alone_in(folder):
         return _fit(config, prepared, selection, data, sha256, started)
+
+
+def _say_update(config: Config, data: RunData) -> None:
+    if not is_first(config):
+        return
+    utterances, seconds = data.module.update_size()
+    of_audio = f", {seconds:.0f} s of audio" if seconds else ""
+    say(
+        f"an update: {utterances:.1f} utterances{of_audio} on average, in batches of "
+        f"{num_ranks(config)} ranks x {config.optim.accumulate}"
+    )
+
+
+def _train(config: Config, data: RunData, *, logger: Any) -> tuple[EmotionTask, TrainingResult]:
+    task = build_task(
+        config,
+        data.facts,
+        statistics=data.statistics,
+        vector_statistics=data.vector_statistics,
+        text_model=data.text_model,
+        speech_model=data.speech_model,
+    )
+    start_weights(task, config, data.fold.test)
+    result = train(
+        task,
+        data.module,
+        folder=run_folder(config),
+        options=_options(config, task.scoring.headline),
+        record=checkpoint_record(config, data.facts),
+        logger=logger,
+    )
+    return task, result
 
 
 def _fit(
@@ -97,26 +138,13 @@ def _fit(
     """Train and score in a run folder that this process holds."""
     folder = run_folder(config)
     write_text(folder / "config.yaml", to_yaml(config))
-    write_json(folder / "environment.json", environment(config, sha256) | _started_from(config))
-    task = build_task(
-        config,
-        data.facts,
-        statistics=data.statistics,
-        vector_statistics=data.vector_statistics,
-        text_model=data.text_model,
-        speech_model=data.speech_model,
+    write_json(
+        folder / "environment.json",
+        environment(config, sha256) | _started_from(config) | _update(config, data),
     )
-    start_weights(task, config, data.fold.test)
     logger = build_logger(config, folder)
     try:
-        result = train(
-            task,
-            data.module,
-            folder=folder,
-            options=_options(config, task.scoring.headline),
-            record=checkpoint_record(config, data.facts),
-            logger=logger,
-        )
+        task, result = _train(config, data, logger=logger)
         if result.predictions is None:
             validation = _validation(config, prepared, selection, data, result)
             log_validation(logger, validation)
@@ -157,6 +185,19 @@ def _fit(
     return metrics
 
 
+def _update(config: Config, data: RunData) -> dict[str, Any]:
+    """What an update is made of: the effective batch, which the learning rate is for."""
+    utterances, seconds = data.module.update_size()
+    return {
+        "update": {
+            "utterances": round(utterances, 2),
+            "seconds": round(seconds, 2),
+            "ranks": num_ranks(config),
+            "batches_a_rank": config.optim.accumulate,
+        }
+    }
+
+
 def _started_from(config: Config) -> dict[str, Any]:
     """The pretrained weights of a run, if it has any."""
     text, speech = config.model.text, config.model.speech
@@ -189,7 +230,9 @@ def _options(config: Config, headline: str) -> TrainingOptions:
         num_nodes=trainer.num_nodes,
         strategy=trainer.strategy,
         precision=trainer.precision,
-        progress=console.is_terminal,
+        checkpoint_minutes=trainer.checkpoint_minutes,
+        checkpoint_steps=trainer.checkpoint_steps,
+        progress=console.is_terminal and is_first(config),
         test=config.test,
     )
 

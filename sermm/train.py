@@ -22,6 +22,9 @@ from data_modules.datamodule import EmotionDataModule
 from data_modules.periods import PeriodBatches
 from sermm.checkpoints import CheckpointFiles, EpochKeeper, read_checkpoint
 from sermm.history import HistoryWriter
+from sermm.memory import BatchInHand
+from sermm.ranks import watch_ranks
+from sermm.resume import PeriodSaver, StopRequest
 from sermm.tasks.base import EmotionTask, Predictions
 
 
@@ -41,6 +44,8 @@ class TrainingOptions:
         num_nodes: How many.
         strategy: As the trainer names it.
         precision: As the trainer names it.
+        checkpoint_minutes: Between two checkpoints within a period; 0: no limit.
+        checkpoint_steps: Updates between two of them; 0: no limit.
         progress: Whether to draw a progress bar.
         test: Whether the test part is predicted.
     """
@@ -56,6 +61,8 @@ class TrainingOptions:
     num_nodes: int
     strategy: str
     precision: str
+    checkpoint_minutes: float
+    checkpoint_steps: int
     progress: bool
     test: bool = True
 
@@ -84,6 +91,8 @@ class TrainingResult:
 _MUTED = (
     # batches are read from a memory map in less time than a worker's queue takes
     ".*does not have many workers.*",
+    # scores are computed from sums over all ranks, so all log the same
+    ".*sync_dist=True.*",
     # a frozen encoder is meant to be
     ".*module\\(s\\) in eval mode at the start of training.*",
     # small corpora have few batches; figures are logged an epoch at a time
@@ -91,6 +100,15 @@ _MUTED = (
     # Lightning's own use of torch: github.com/Lightning-AI/pytorch-lightning/issues/21326
     r".*isinstance\(treespec, LeafSpec\).* is deprecated.*",
 )
+
+
+class RankWatch(L.Callback):
+    """Ends this process when another one of the same training dies."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """By now all processes have been started."""
+        if stage == "fit":
+            watch_ranks(trainer.world_size, trainer.strategy.launcher)
 
 
 class PeriodProgress(RichProgressBar):
@@ -177,18 +195,28 @@ def train(
     history = HistoryWriter(
         folder / "history.csv", scores=tuple(scoring.overall), with_step=options.by_updates
     )
-    callbacks: list[L.Callback] = [history, keeper]
+    stop = StopRequest()
+    saver = PeriodSaver(
+        keeper.last,
+        data.sampler,
+        minutes=options.checkpoint_minutes,
+        updates=options.checkpoint_steps,
+        stop=stop,
+    )
+    in_hand = BatchInHand(data.seconds())
+    callbacks: list[L.Callback] = [history, keeper, saver, in_hand, RankWatch()]
     if options.progress:
         callbacks.append(PeriodProgress(data.sampler))
     task.run_seed, task.num_updates = options.seed, data.sampler.num_updates
     on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
     resume = None
     if keeper.last.is_file():
-        read_checkpoint(keeper.best)
+        checkpoint = read_checkpoint(keeper.last)
+        saver.go_on(checkpoint)
+        if data.sampler.period:
+            read_checkpoint(keeper.best)
         resume = str(keeper.last)
-        # Lightning starts the loader before it tells the sampler which epoch it goes on with
-        data.sampler.set_epoch(read_checkpoint(keeper.last)["epoch"] + 1)
-    with quiet_lightning(), stoppable():
+    with quiet_lightning(), stoppable(), in_hand.explaining():
         trainer = L.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
@@ -211,7 +239,11 @@ def train(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-        trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        with stop.listening():
+            try:
+                trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+            finally:
+                stop.obey()
         val_score = keeper.best_score
         if options.average > 1:
             if trainer.is_global_zero:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal
 
 import lightning as L
@@ -51,6 +52,8 @@ class EmotionTask(L.LightningModule):
     Attributes:
         run_seed: From which each epoch derives its own; whoever trains sets it.
         num_updates: Of the whole run; whoever trains sets it. None leaves it to Lightning.
+        train_sums: ``(2,)`` since the last validation: loss times utterances, and utterances, of
+            this rank; None where nothing was trained.
         absent: Modalities, of those in :attr:`modalities`, that the model has to do without now.
     """
 
@@ -66,7 +69,9 @@ class EmotionTask(L.LightningModule):
         # summed over ranks by torchmetrics: UA of the sum, never a mean of UAs
         self.val_scores = ScoreSums(self.scoring)
         self.val_loss = MeanMetric()
+        self.train_sums: Tensor | None = None
         self._update_weight: Tensor | None = None
+        self._seen: set[str] = set()
         self._predicted: list[Predictions] = []
 
     @property
@@ -93,8 +98,12 @@ class EmotionTask(L.LightningModule):
         if not torch.isfinite(loss):
             raise not_finite(stage, loss, scores, batch)
         if stage == "train":
-            self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+            added = torch.stack([loss.detach() * len(batch), loss.new_tensor(len(batch))])
+            self.train_sums = added if self.train_sums is None else self.train_sums + added
             return loss
+        if self._seen.issuperset(batch.utterance_ids):
+            return loss  # a rank with fewer batches than others repeats one to keep in step
+        self._seen.update(batch.utterance_ids)
         outcomes, probabilities = self.output.predict(scores)
         if stage == "val":
             self.val_loss.update(loss, weight=self.output.loss_weight(batch))
@@ -154,16 +163,25 @@ class EmotionTask(L.LightningModule):
         self.shared_step(batch, "test")
 
     def on_train_epoch_start(self) -> None:
-        """Seed by (seed, epoch), so that a resumed run draws what the undisturbed one draws."""
-        torch.manual_seed(self.run_seed * 100_003 + self.current_epoch)
+        """Seed by (seed, epoch), so that a resumed run draws what the undisturbed one draws.
+
+        Ranks draw different numbers: the same dropout on all would halve its randomness.
+        """
+        seed = self.run_seed * 100_003 + self.current_epoch
+        torch.manual_seed(seed + self.global_rank * 1_000_003_000_017)
 
     def on_validation_epoch_start(self) -> None:
         """Forget an earlier epoch, which may have ended half-way."""
         self.val_scores.reset()
         self.val_loss.reset()
+        self._seen.clear()
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and scores of the whole validation part, however it is cut into batches."""
+        if self.train_sums is not None:
+            loss, count = self.trainer.strategy.reduce(self.train_sums, reduce_op="sum")
+            self.log("train/loss", loss / count, sync_dist=False)
+            self.train_sums = None
         self.log("val/loss", self.val_loss.compute(), prog_bar=True, sync_dist=False)
         for name, value in self.val_scores.compute().items():
             if name in self.scoring.overall:
@@ -173,9 +191,19 @@ class EmotionTask(L.LightningModule):
     def on_test_epoch_start(self) -> None:
         """Forget earlier predictions."""
         self._predicted.clear()
+        self._seen.clear()
+
+    def on_test_epoch_end(self) -> None:
+        """Gather what all ranks predicted, in the order in which batches were dealt to them."""
+        if self.trainer.world_size == 1:
+            return
+        gathered: list[list[Predictions]] = [[]] * self.trainer.world_size
+        torch.distributed.all_gather_object(gathered, self._predicted)
+        rounds = zip_longest(*gathered)
+        self._predicted = [part for parts in rounds for part in parts if part is not None]
 
     def predictions(self) -> Predictions:
-        """What the last test loop predicted."""
+        """What the last test loop predicted, on all ranks together."""
         parts = self._predicted
         shares = [part.probabilities for part in parts if part.probabilities is not None]
         return Predictions(

@@ -1,0 +1,154 @@
+"""Several processes that train one model: which is the first, what it does for all, who died.
+
+Started by Lightning on one machine, or by torchrun or SLURM on one or several. The first one writes
+files; the others only train and predict.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from data_modules.errors import RunFailedError
+from sermm.config import Config
+
+_POLL_S = 1.0
+_LONGEST_PREPARATION = timedelta(days=2)
+_ARRIVAL = timedelta(minutes=10)
+T = TypeVar("T")
+
+
+def num_ranks(config: Config) -> int:
+    """Processes of one training."""
+    return config.trainer.devices * config.trainer.num_nodes
+
+
+def is_first(config: Config) -> bool:
+    """Whether this process writes the files of the run."""
+    if num_ranks(config) == 1:
+        return True
+    variables = {
+        "torchrun": ("RANK",),
+        "SLURM": ("SLURM_PROCID",),
+        "Lightning": ("LOCAL_RANK", "NODE_RANK"),
+    }
+    return all(os.environ.get(name, "0") == "0" for name in variables[_starter()[0]])
+
+
+def _starter() -> tuple[str, Any]:
+    """Who starts the processes of this training, and how Lightning knows them."""
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    if TorchElasticEnvironment.detect():
+        return "torchrun", TorchElasticEnvironment()
+    if SLURMEnvironment.detect():
+        return "SLURM", SLURMEnvironment()
+    return "Lightning", LightningEnvironment()
+
+
+def first_makes(config: Config, make: Callable[[], T], load: Callable[[], T]) -> T:
+    """Let the first process make what all need, and the others load it once it is there.
+
+    Raises:
+        RunFailedError: The first process did not get so far.
+    """
+    if num_ranks(config) == 1:
+        return make()
+    if _is_child():
+        return load()
+    starter, environment = _starter()
+    # Lightning starts its processes when everything is in place, but for the first of each machine
+    alone = starter == "Lightning"
+    waiting = (config.trainer.num_nodes if alone else num_ranks(config)) - 1
+    if waiting == 0:
+        return make()
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    first = is_first(config)
+    try:
+        # beside the port that training will use
+        store = TCPStore(
+            environment.main_address,
+            environment.main_port + 1,
+            is_master=first,
+            wait_for_workers=False,
+            timeout=_LONGEST_PREPARATION if not first else _ARRIVAL,
+        )
+        if not first:
+            store.wait(["made"], _LONGEST_PREPARATION)
+            store.add("seen", 1)
+            return load()
+    except RuntimeError as error:
+        raise RunFailedError(
+            "another rank",
+            expected="the first process to bring the data into place",
+            got=str(error),
+            fix="see what it says; `sermm extract` beforehand shortens the wait",
+        ) from None
+    made = make()
+    store.set("made", "1")
+    deadline = time.monotonic() + _ARRIVAL.total_seconds()
+    while store.add("seen", 0) < waiting and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return made
+
+
+def _is_child() -> bool:
+    """Whether Lightning started this process, after the first one had everything in place."""
+    return _starter()[0] == "Lightning" and os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def watch_ranks(world_size: int, launcher: Any) -> None:
+    """End this process with a message when one of the same training on this machine dies.
+
+    A collective call would wait for it: half an hour, or for ever. torchrun and SLURM (``srun
+    --kill-on-bad-exit``) do the same on their side.
+    """
+    children = list(getattr(launcher, "procs", ()))
+    if children:
+        watch = threading.Thread(target=_watch_children, args=(children,), daemon=True)
+    elif world_size > 1 and _is_child():
+        watch = threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True)
+    else:
+        return
+    watch.start()
+
+
+def _watch_children(children: list[Any]) -> None:
+    while True:
+        time.sleep(_POLL_S)
+        states = [child.poll() for child in children]
+        dead = [(rank, s) for rank, s in enumerate(states, start=1) if s not in (None, 0)]
+        if dead:
+            rank, status = dead[0]
+            for child in children:
+                if child.poll() is None:
+                    child.kill()
+            _leave(rank, f"signal {-status}" if status < 0 else f"exit status {status}")
+        if None not in states:
+            return
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_S)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _leave(rank: int, how: str) -> None:
+    error = RunFailedError(
+        f"rank {rank}",
+        expected="a process that trains to the end",
+        got=how,
+        fix="see above for what it said; the same command goes on from the last checkpoint",
+    )
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_status)
