@@ -288,6 +288,13 @@ def experiment(
     name: Annotated[str | None, typer.Argument(help="An experiment or a YAML file.")] = None,
     overrides: Overrides = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the experiments.")] = False,
+    on: Annotated[
+        str, typer.Option(help="Runs as jobs: local:N, or slurm or slurm:N, N at a time.")
+    ] = "",
+    on_option: Annotated[
+        list[str] | None,
+        typer.Option(help="Of --on, as submitit names it: slurm_partition=gpu timeout_min=600."),
+    ] = None,
 ) -> None:
     """The whole plan: prepare, extract, fit, select on validation, test once, report."""
     from sermm.compose import experiment_names, load_config
@@ -301,7 +308,7 @@ def experiment(
     resolved = load_config(name, overrides or [])
     from sermm.commands import run_experiment
 
-    run_experiment(resolved)
+    run_experiment(resolved, on=on, options=on_option or [])
 
 
 @app.command()

@@ -210,11 +210,11 @@ def fit_run(config: Config, *, ready: bool) -> None:
     say(f"fold {metrics.fold}, seed {metrics.seed}: {scores} on {metrics.num_test} test utterances")
 
 
-def run_experiment(config: Config) -> None:
-    """The whole plan and its report.
+def run_experiment(config: Config, *, on: str = "", options: Sequence[str] = ()) -> None:
+    """The whole plan and its report, its runs as processes of this one or as jobs of an engine.
 
     Raises:
-        ConfigError: It is not to be tested.
+        ConfigError: It is not to be tested, or the engine is wrong.
         RunFailedError: A run failed.
     """
     if not config.test:
@@ -224,18 +224,28 @@ def run_experiment(config: Config) -> None:
             got="false",
             fix="remove it, or train and select alone with `sermm trial`",
         )
+    if options and not on:
+        raise ConfigError(
+            "--on-option", expected="an engine beside it", got="none", fix="add --on slurm"
+        )
     check_inputs(config)
     from sermm.earlier_runs import find_start
     from sermm.plan import config_of, execute, plan_runs
+    from sermm.plan_jobs import execute_on, plan_engine
     from sermm.stages import hash_of_data, make_ready, make_selection
 
+    engine = plan_engine(config, on, options) if on else None
     prepared = make_ready(config)
     selection = make_selection(config, prepared)
     keys = plan_runs(config, len(selection.folds))
     for key in keys:  # what cannot be drawn is told before anything is trained
         selection.fold_of_size(key.fold, key.size, key.seed, config.data.draw)  # type: ignore[arg-type]
         find_start(config_of(config, key))
-    outcome = execute(config, keys, hash_of_data(config, prepared, selection))
+    sha256 = hash_of_data(config, prepared, selection)
+    if engine is None:
+        outcome = execute(config, keys, sha256)
+    else:
+        outcome = execute_on(engine, config, keys, sha256)
     if outcome.skipped:
         say(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")
     if len(outcome.failed) < len(keys):

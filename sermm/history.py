@@ -13,6 +13,7 @@ from typing import IO, Any
 import lightning as L
 
 from data_modules.atomic import write_atomically
+from data_modules.errors import DataError
 
 
 class HistoryWriter(L.Callback):
@@ -32,21 +33,42 @@ class HistoryWriter(L.Callback):
         self.rows: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the rows of the epochs that a resumed run does not repeat."""
+        """Keep the rows of the epochs that a resumed run does not repeat.
+
+        Raises:
+            DataError: They are not all there.
+        """
         self.rows = []
-        if trainer.current_epoch > 0 and self.path.is_file():
+        if trainer.current_epoch > 0 and trainer.is_global_zero:
+            self.rows = self._read(trainer.current_epoch)
+
+    def _read(self, num_epochs: int) -> list[dict[str, Any]]:
+        """The rows of the first epochs."""
+        try:
             with self.path.open(encoding="utf-8", newline="") as stream:
-                kept = [
-                    r for r in csv.DictReader(stream) if int(r["epoch"]) < trainer.current_epoch
-                ]
-            self.rows = list(kept)
+                rows = list(csv.DictReader(stream, strict=True))
+            found = [int(row["epoch"]) for row in rows[:num_epochs]]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise self._damaged(num_epochs, str(error)) from None
+        if found != list(range(num_epochs)):
+            raise self._damaged(num_epochs, f"epochs {found}")
+        return rows[:num_epochs]
+
+    def _damaged(self, num_epochs: int, got: str) -> DataError:
+        return DataError(
+            self.path,
+            expected=f"a row for each of the {num_epochs} epochs that were trained",
+            got=got,
+            fix="put the file back, or remove the run folder and train again",
+        )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add a row. Validation has run by now, so its figures are those of this epoch."""
         if not trainer.is_global_zero:
             return
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        measured["step"] = trainer.global_step
+        if "step" in self.columns:
+            measured["step"] = trainer.global_step
         measured["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row = {name: f"{measured[name]:.6g}" for name in self.columns[1:] if name in measured}
         self.rows.append({"epoch": trainer.current_epoch, **row})

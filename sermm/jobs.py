@@ -166,6 +166,7 @@ def run_jobs(
     title: str,
     detail: Callable[[Job], str] | None = None,
     on_poll: Callable[[], None] | None = None,
+    aside: Callable[[], str] | None = None,
 ) -> JobsOutcome:
     """Run jobs and wait for all of them; a failed one does not stop the others.
 
@@ -178,6 +179,7 @@ def run_jobs(
         title: Of the table.
         detail: What a running job has got to, for the table; its last line by default.
         on_poll: Called twice a second.
+        aside: Something to tell beside the numbers of jobs.
 
     Raises:
         ConfigError: An option of the engine is wrong, or there is no SLURM.
@@ -211,6 +213,7 @@ def run_jobs(
                         f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, "
                         f"{len(waiting)} waiting, {time.monotonic() - started:.0f} s"
                     )
+                    done += f", {aside()}" if aside is not None else ""
                     rows = [
                         _row(by_name[n], handle, watch, detail) for n, handle in running.items()
                     ]

@@ -1,12 +1,12 @@
 """The whole plan of an experiment: folds × seeds × sizes, each run in a process of its own.
 
-Finished runs are skipped, several run at once, a failed one is reported and the rest carry on.
+Finished runs are skipped, several run at once, a failed one is reported and the rest carry on. One
+that was killed from outside, or lost one of its processes, goes on once from its last checkpoint.
 Imports no torch: a plan with nothing left to do answers at once.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -22,6 +22,7 @@ from rich.progress import TaskID
 
 from data_modules.atomic import write_text
 from sermm.config import ALL, Config, to_yaml
+from sermm.plan_progress import ScoreSoFar, epochs_done, num_validations
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
 from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folder, user_command
@@ -115,13 +116,14 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
         progress = stack.enter_context(new_progress())
         total = progress.add_task(f"{config.name}: runs", total=len(keys), completed=len(skipped))
         stack.callback(_stop, running)
+        score, again = ScoreSoFar(config, keys), set[RunKey]()
         while waiting or running:
             while waiting and len(running) < workers:
                 key = waiting.pop(0)
-                bar = progress.add_task(f"  {key.folder_name}", total=_num_validations(config))
+                bar = progress.add_task(f"  {key.folder_name}", total=num_validations(config))
                 running.append(_start(config, key, file, bar))
             for child in list(running):
-                progress.update(child.bar, completed=_epochs_done(child.folder))
+                progress.update(child.bar, completed=epochs_done(child.folder))
                 status = child.process.poll()
                 if status is None:
                     continue
@@ -132,20 +134,31 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
                 if status == 0 and is_finished(child.folder):
                     outcome.finished.append(child.key)
                     say(f"  {child.key.folder_name} finished")
-                else:
-                    outcome.failed[child.key] = _last_line(child, status)
-                    why = outcome.failed[child.key]
-                    say(f"  {child.key.folder_name} failed: {why}", style="red")
+                    continue
+                why = _last_line(child, status)
+                if _has_died(why, status) and child.key not in again:
+                    again.add(child.key)
+                    waiting.insert(0, child.key)
+                    progress.advance(total, -1)
+                    say(f"  {child.key.folder_name} goes on once more after: {why}", style="yellow")
+                    continue
+                outcome.failed[child.key] = why
+                say(f"  {child.key.folder_name} failed: {why}", style="red")
+            told = (
+                f"{config.name}: {len(running)} running",
+                f"{len(outcome.failed)} failed" if outcome.failed else "",
+                score.text(),
+                "runs",
+            )
+            progress.update(total, description=", ".join(filter(None, told)))
             time.sleep(_POLL_S)
     return outcome
 
 
-def _num_validations(config: Config) -> int | None:
-    """Rows of the history of a run that goes to its end; None where only its data says so."""
-    optim = config.optim
-    if optim.steps:
-        return -(-optim.steps // optim.val_every_steps) if optim.val_every_steps else None
-    return None if optim.val_every_steps else optim.epochs
+def run_arguments(key: RunKey, file: Path) -> list[str]:
+    """The command line of a run, without the program's name."""
+    size = "null" if key.size is None else str(key.size)
+    return ["fit", str(file), "--ready", f"fold={key.fold}", f"seed={key.seed}", f"size={size}"]
 
 
 def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
@@ -153,9 +166,7 @@ def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
     folder.mkdir(parents=True, exist_ok=True)
     log = (folder / LOG_NAME).open("ab")
     log_start = log.tell()
-    size = "null" if key.size is None else str(key.size)
-    command = [sys.executable, "-m", "sermm", "fit", str(file), "--ready"]
-    command += [f"fold={key.fold}", f"seed={key.seed}", f"size={size}"]
+    command = [sys.executable, "-m", "sermm", *run_arguments(key, file)]
     threads = str(config.trainer.num_threads)
     process = subprocess.Popen(
         command,
@@ -198,12 +209,9 @@ def _kill_group(child: _Child) -> None:
         os.killpg(child.process.pid, signal.SIGKILL)
 
 
-def _epochs_done(folder: Path) -> int:
-    path = folder / "history.csv"
-    if not path.is_file():
-        return 0
-    with path.open(encoding="utf-8", newline="") as stream:
-        return sum(1 for _ in csv.DictReader(stream))
+def _has_died(why: str, status: int) -> bool:
+    """Whether a run was ended from outside, or lost one of its processes, and may go on."""
+    return status < 0 or why.startswith("error: rank ")
 
 
 def _last_line(child: _Child, status: int) -> str:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -33,19 +33,24 @@ POSITION = "position"
 class StopRequest:
     """Notes SIGTERM, SIGUSR1 and SIGUSR2, by which batch systems say that they will stop a job.
 
+    Where submitit runs us, SIGTERM only hurries: SLURM sends it to jobs that it will queue again
+    by itself, and submitit, which ignores it, would take our end for that of the job.
+
     Attributes:
-        number: The first signal that came; None before.
+        number: The first signal that asked to stop; None before.
+        hurry: Whether a checkpoint is wanted at once.
     """
 
     _numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.hurry = False
         self._before: dict[int, Any] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Note signals instead of what they would do."""
+        """Note signals instead of doing what they would do, until the end of the block."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -64,23 +69,33 @@ class StopRequest:
                 signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number is None:
+        if number == signal.SIGTERM and self._foreign(number) is not None:
+            self.hurry = True
+        elif self.number is None:
             self.number = number
 
-    def obey(self) -> None:
-        """Do what the signal asked for, now that everything is on disk.
+    def _foreign(self, number: int) -> Callable[[int, None], Any] | None:
+        """A handler that stood there before and is not that of Ctrl-C."""
+        before = self._before.get(number)
+        return before if callable(before) and before is not signal.default_int_handler else None
 
-        Whoever waited for it before, such as submitit, which queues the job again, is called. A job
-        of SLURM that was sent SIGUSR1 ahead of its end is queued again. Raises KeyboardInterrupt.
+    @contextmanager
+    def obeyed(self) -> Iterator[None]:
+        """Do what a signal asked for when the block has ended because of it.
+
+        Whoever waited for the signal before, such as submitit, which queues the job again and ends
+        the process, is called. A job of SLURM that was sent SIGUSR1 is queued again.
         """
-        if self.number is None:
-            return
-        before = self._before.get(self.number)
-        if callable(before) and before is not signal.default_int_handler:
-            before(self.number, None)
-        elif self.number == signal.SIGUSR1:
-            requeue()
-        raise KeyboardInterrupt
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.number is not None:
+                foreign = self._foreign(self.number)
+                if foreign is not None:
+                    foreign(self.number, None)
+                elif self.number == signal.SIGUSR1:
+                    requeue()
+            raise
 
 
 def requeue() -> None:
@@ -179,14 +194,14 @@ class PeriodSaver(L.Callback):
             return  # within an update; or validation comes next, and saves
         late = bool(self.minutes) and time.monotonic() - self._saved > 60 * self.minutes
         often = bool(self.updates) and trainer.global_step % self.updates == 0
-        stopped, due = _on_any_rank(
-            trainer, self.stop.number is not None, often or (late and trainer.is_global_zero)
-        )
+        due = often or self.stop.hurry or (late and trainer.is_global_zero)
+        stopped, due = _on_any_rank(trainer, self.stop.number is not None, due)
         if stopped or due:
             self._num_done = done
             trainer.save_checkpoint(self.last, weights_only=False)
             self._num_done = 0
             self._saved = time.monotonic()
+            self.stop.hurry = False
         if stopped:
             raise KeyboardInterrupt
 

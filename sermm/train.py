@@ -93,6 +93,8 @@ _MUTED = (
     ".*does not have many workers.*",
     # scores are computed from sums over all ranks, so all log the same
     ".*sync_dist=True.*",
+    # on a machine of a SLURM cluster, not every run is a job
+    ".*`srun` command is available on your system but is not used.*",
     # a frozen encoder is meant to be
     ".*module\\(s\\) in eval mode at the start of training.*",
     # small corpora have few batches; figures are logged an epoch at a time
@@ -216,7 +218,7 @@ def train(
         if data.sampler.period:
             read_checkpoint(keeper.best)
         resume = str(keeper.last)
-    with quiet_lightning(), stoppable(), in_hand.explaining():
+    with stop.obeyed(), quiet_lightning(), stoppable(), in_hand.explaining():
         trainer = L.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
@@ -240,10 +242,9 @@ def train(
             use_distributed_sampler=False,
         )
         with stop.listening():
-            try:
-                trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
-            finally:
-                stop.obey()
+            trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        if stop.number is not None:  # in the last validation
+            raise KeyboardInterrupt
         val_score = keeper.best_score
         if options.average > 1:
             if trainer.is_global_zero:

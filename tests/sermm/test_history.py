@@ -4,8 +4,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
+from data_modules.errors import DataError
 from sermm.history import HistoryWriter
 
 FIGURES = {"train/loss": 1.25, "val/loss": 1 / 3, "val/ua": 0.5, "val/wa": 0.625, "other": 9.0}
@@ -53,6 +55,20 @@ def test_a_run_from_the_start_forgets_an_earlier_one(tmp_path: Path) -> None:
     write(path, 0, 3)
     write(path, 0, 0)
     assert path.read_text() == HEADER + row(0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "epoch\n0\n", HEADER + row(0) + row(2), "epoch\n0\nx\n", "other\n1\n2\n", "\x00"],
+)
+def test_a_damaged_history_is_told(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=r"history\.csv: expected a row for each of the 2 epochs"):
+        write(path, 2, 2)
+    path.write_bytes(b"\xff")
+    with pytest.raises(DataError, match="expected a row for each"):
+        write(path, 2, 2)
 
 
 def test_what_was_not_measured_is_empty(tmp_path: Path) -> None:

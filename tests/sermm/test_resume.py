@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,10 +72,6 @@ def test_a_batch_system_stops_a_run_after_the_update(
     assert_same_run(place.fit("span", "name=stopped", *settings), undisturbed)
 
 
-class Told(Exception):
-    """By the handler that stood there before."""
-
-
 @pytest.fixture
 def handler() -> Iterator[list[int]]:
     """What submitit does: it queues the job again."""
@@ -87,19 +85,26 @@ def test_who_waited_for_the_signal_is_told_after_the_update(handler: list[int]) 
     stop = StopRequest()
     with stop.listening():
         os.kill(os.getpid(), signal.SIGUSR2)
-        assert stop.number == signal.SIGUSR2
-        assert handler == []
-        with pytest.raises(KeyboardInterrupt):
-            stop.obey()
-        assert handler == [signal.SIGUSR2]
-    os.kill(os.getpid(), signal.SIGUSR2)
-    assert handler == [signal.SIGUSR2] * 2
+    assert stop.number == signal.SIGUSR2
+    assert handler == []
+    with pytest.raises(KeyboardInterrupt), stop.obeyed():
+        raise KeyboardInterrupt
+    assert handler == [signal.SIGUSR2]
+    # nobody is told of a Ctrl-C
+    with pytest.raises(KeyboardInterrupt), StopRequest().obeyed():
+        raise KeyboardInterrupt
+    assert handler == [signal.SIGUSR2]
 
 
-def test_nothing_happens_without_a_signal() -> None:
+def test_where_somebody_else_handles_sigterm_it_only_hurries() -> None:
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
     stop = StopRequest()
-    with stop.listening():
-        stop.obey()
+    try:
+        with stop.listening():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (stop.number, stop.hurry) == (None, True)
 
 
 class FakeTrainer:
@@ -150,3 +155,29 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(place: Workplace) -> None
     said = place.sermm("fit", *place.settings("linear"))
     assert said.status == 2
     assert "expected a checkpoint that says where in training it was written" in said.err
+
+
+@pytest.mark.slow
+def test_fusion_demo_is_killed_and_stopped_at_25_random_moments(place: Workplace) -> None:
+    """kill -9 and SIGTERM in turn, anywhere from the first import to the last file."""
+    settings = ("trainer.checkpoint_steps=3",)
+    started = time.monotonic()
+    undisturbed = place.fit("span", "name=undisturbed", *settings)
+    took = time.monotonic() - started
+    draw = random.Random(0)
+    ends = []
+    for number in range(25):
+        name = f"name=disturbed_{number}"
+        pid = place.fork("fit", *place.settings("span", name, *settings))
+        time.sleep(draw.uniform(0.05, 1.0) * took)
+        os.kill(pid, signal.SIGTERM if number % 2 else signal.SIGKILL)
+        status = wait_for(pid)
+        assert status in (-signal.SIGKILL, 130, 0), place.said_by_fork()
+        folder = place.run_folder("span", name)
+        checkpoint = folder / "checkpoints" / "last.ckpt"
+        where = position(folder) if checkpoint.is_file() else None
+        ends.append((status, where, (folder / "metrics.json").is_file()))
+        print(number, *ends[-1], flush=True)
+        place.sermm("fit", *place.settings("span", name, *settings))
+        assert_same_run(folder, undisturbed)
+    assert len({str(end) for end in ends}) > 5, "the moments differ"
