@@ -213,9 +213,10 @@ def train(
     on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
     resume = None
     if keeper.last.is_file():
-        checkpoint = read_checkpoint(keeper.last)
-        saver.go_on(checkpoint)
-        if data.sampler.period:
+        if keeper.best.is_file():
+            read_checkpoint(keeper.best)
+        saver.go_on(read_checkpoint(keeper.last))
+        if data.sampler.period:  # before the end of the first there is none
             read_checkpoint(keeper.best)
         resume = str(keeper.last)
     with stop.obeyed(), quiet_lightning(), stoppable(), in_hand.explaining():

@@ -161,8 +161,9 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(place: Workplace) -> None
 def test_fusion_demo_is_killed_and_stopped_at_25_random_moments(place: Workplace) -> None:
     """kill -9 and SIGTERM in turn, anywhere from the first import to the last file."""
     settings = ("trainer.checkpoint_steps=3",)
-    started = time.monotonic()
     undisturbed = place.fit("span", "name=undisturbed", *settings)
+    started = time.monotonic()  # features are there from now on
+    assert wait_for(place.fork("fit", *place.settings("span", "name=timed", *settings))) == 0
     took = time.monotonic() - started
     draw = random.Random(0)
     ends = []
