@@ -35,6 +35,7 @@ class EmotionDataModule(L.LightningDataModule):
         period_updates: Updates between two validations; 0: an epoch.
         accumulate: Batches an update.
         num_ranks: Processes that train together; batches are what one of them gets.
+        pin_memory: Batches are put where a GPU can fetch them while it computes.
 
     Attributes:
         sampler: Training batches of this rank.
@@ -59,10 +60,12 @@ class EmotionDataModule(L.LightningDataModule):
         period_updates: int = 0,
         accumulate: int = 1,
         num_ranks: int = 1,
+        pin_memory: bool = False,
     ) -> None:
         super().__init__()
         self.train, self.val, self.test = train, val, test
         self.num_workers = num_workers
+        self.pin_memory = pin_memory
         lengths = train.lengths()
         batches: LengthBatchSampler | BudgetBatchSampler
         if batch_seconds:
@@ -120,6 +123,7 @@ class EmotionDataModule(L.LightningDataModule):
             batch_sampler=self.sampler,
             collate_fn=collate,
             num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
             generator=torch.Generator(),
             persistent_workers=self.num_workers > 0,
         )
@@ -130,6 +134,7 @@ class EmotionDataModule(L.LightningDataModule):
             batch_sampler=self.in_order[part],
             collate_fn=collate,
             num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
             generator=torch.Generator(),
             persistent_workers=self.num_workers > 0,
         )

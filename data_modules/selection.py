@@ -77,6 +77,34 @@ class Selection:
             ) from None
         return replace(fold, train=tuple(train))
 
+    def without_long_training(self, max_seconds: float) -> Selection:
+        """The same without utterances in training parts that are longer than ``max_seconds``.
+
+        Raises:
+            ConfigError: Nothing is left to train on.
+        """
+        folds = []
+        for number, fold in enumerate(self.folds):
+            train = [n for n in fold.train if self.utterances[n].duration_s <= max_seconds]
+            if not train:
+                raise ConfigError(
+                    "data.max_seconds",
+                    expected=f"training utterances of fold {number} that are shorter",
+                    got=f"{max_seconds:g}, and none is",
+                    fix="raise it",
+                )
+            folds.append(replace(fold, train=tuple(train)))
+        return replace(self, folds=folds)
+
+    def too_long(self, number: int, max_seconds: float) -> list[Utterance]:
+        """Utterances that :meth:`without_long_training` took out of a fold."""
+        used = {name for part in self.fold(number).parts().values() for name in part}
+        return [
+            utterance
+            for name, utterance in self.utterances.items()
+            if name not in used and utterance.duration_s > max_seconds
+        ]
+
     def class_counts(self, ids: Sequence[str]) -> dict[str, int]:
         """Utterances of each class or with each label, every one named; nothing for ratings."""
         if self.scheme.kind == "regression":

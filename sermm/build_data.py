@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import nn
 
 from data_modules.align import choose_words, source_shares
@@ -143,6 +144,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         num_ranks=config.trainer.devices * config.trainer.num_nodes,
         eval_batch_size=config.data.eval_batch_size,
         num_workers=config.data.num_workers,
+        pin_memory=config.trainer.accelerator != "cpu" and torch.cuda.is_available(),
         seed=config.seed,
     )
     statistics = None

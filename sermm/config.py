@@ -64,6 +64,9 @@ class DataConfig:
     batch_size: int = 32  # utterances a training batch
     # seconds of a training batch, padding included, in place of a number of utterances; 0: off
     batch_seconds: float = 0.0
+    # longer utterances are left out of training, and listed with the run; validation and test keep
+    # theirs. 0: none is too long
+    max_seconds: float = 0.0
     eval_batch_size: int = 64  # utterances a batch in evaluation; does not change any result
     num_workers: int = 0  # loader processes; does not change any result
     demo: DemoConfig = field(default_factory=DemoConfig)

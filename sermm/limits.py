@@ -80,6 +80,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("size", 1, 1e9),
     ("data.batch_size", 1, 1e9),
     ("data.batch_seconds", 0, 1e9),
+    ("data.max_seconds", 0, 1e9),
     ("data.eval_batch_size", 1, 1e9),
     ("data.num_workers", 0, 1e3),
     ("data.features_stride_s", 0, 1e3),

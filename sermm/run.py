@@ -138,6 +138,8 @@ def _fit(
     """Train and score in a run folder that this process holds."""
     folder = run_folder(config)
     write_text(folder / "config.yaml", to_yaml(config))
+    if config.data.max_seconds:
+        _write_too_long(config, selection)
     write_json(
         folder / "environment.json",
         environment(config, sha256) | _started_from(config) | _update(config, data),
@@ -316,7 +318,7 @@ def _run_metrics(
         data_sha256="",
         fingerprint=fingerprint(config),
         protocol_description=selection.protocol.description,
-        notes=_notes(config, prepared),
+        notes=_notes(config, prepared, selection),
     )
 
 
@@ -361,9 +363,24 @@ def _leak(config: Config, prepared: Prepared, selection: Selection) -> str:
     return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
-def _notes(config: Config, prepared: Prepared) -> list[str]:
+def _write_too_long(config: Config, selection: Selection) -> None:
+    """List what is left out of training for its length."""
+    rows = [
+        f"{utterance.id},{utterance.duration_s:.3f}\n"
+        for utterance in selection.too_long(config.fold, config.data.max_seconds)
+    ]
+    write_text(run_folder(config) / "too_long.csv", "".join(["utterance_id,seconds\n", *rows]))
+
+
+def _notes(config: Config, prepared: Prepared, selection: Selection) -> list[str]:
     """What a reader must know: checks that were overruled, and controls."""
     notes = [f"failed check: {r.name}: {r.detail}" for r in failed_checks(config, prepared)]
+    if config.data.max_seconds:
+        count = len(selection.too_long(config.fold, config.data.max_seconds))
+        notes.append(
+            f"{count} utterances longer than {config.data.max_seconds:g} s left out of training "
+            "(too_long.csv)"
+        )
     if config.data.shuffle_word_times:
         notes.append("control: word times are shuffled within each utterance")
     backbone = config.model.backbone

@@ -180,6 +180,8 @@ def make_selection(config: Config, prepared: Prepared) -> Selection:
         protocol=find_protocol(config.data.protocol),
         exclusions=[*prepared.exclusions, *left_out],
     )
+    if config.data.max_seconds:
+        selection = selection.without_long_training(config.data.max_seconds)
     return selection if config.test else without_test(selection, config.fold)
 
 

@@ -16,7 +16,7 @@ from sermm.checkpoints import read_checkpoint
 from sermm.compose import load_config
 from sermm.stages import load_ready, make_selection
 from tests.sermm.upstreams.speech_models import Models
-from tests.sermm.workplace import Workplace, probabilities, read_json
+from tests.sermm.workplace import Workplace, probabilities, read_json, read_table
 
 
 def tuned(upstream: str, name: Path, *more: str) -> tuple[str, ...]:
@@ -133,3 +133,16 @@ def test_what_cannot_be_trained(
     assert (said.status, said.out) == (2, "")
     assert expected in said.err
     assert said.err.count("\n") == 1
+
+
+def test_long_utterances_are_left_out_of_training_and_listed(place: Workplace) -> None:
+    folder = place.fit("linear", "data.max_seconds=0.3", "optim.epochs=1")
+    metrics = read_json(folder / "metrics.json")
+    listed = read_table(folder / "too_long.csv")
+    assert 0 < len(listed) == 48 - metrics["num_train"]
+    assert all(float(row["seconds"]) > 0.3 for row in listed)
+    assert (metrics["num_val"], metrics["num_test"]) == (16, 16)
+    assert metrics["notes"][0].startswith(f"{len(listed)} utterances longer than 0.3 s left out")
+    said = place.sermm("fit", *place.settings("linear", "data.max_seconds=0.01"))
+    assert said.status == 2
+    assert "data.max_seconds: expected training utterances of fold 0" in said.err
