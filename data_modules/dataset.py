@@ -49,6 +49,7 @@ class FrameSource:
             nothing is cut.
         cut_s: Seconds that ``read`` cuts from the start of an utterance; None if it cuts nothing.
         num_layers: K, layers that are kept apart.
+        second_dim: Of D, the last values, which are of a second upstream; 0 without.
     """
 
     read: Callable[[Utterance], Frames]
@@ -57,6 +58,7 @@ class FrameSource:
     first_center_s: float
     cut_s: Callable[[Utterance], float] | None = None
     num_layers: int = 1
+    second_dim: int = 0
 
     @property
     def one_frame(self) -> bool:

@@ -23,6 +23,7 @@ from data_modules.dataset import (
 )
 from data_modules.errors import LabelError, first_ids
 from data_modules.frames import FramePreparation
+from data_modules.joined_frames import join_frames
 from data_modules.manifest import Utterance, Word
 from data_modules.prepare import Prepared
 from data_modules.protocols import Fold
@@ -37,16 +38,20 @@ from sermm.build_text import text_config_for
 from sermm.build_waveforms import trained_upstream, waveform_source
 from sermm.config import (
     READY,
+    TUNED,
     Config,
     mel_bands,
     needs_speech,
     needs_text,
     needs_word_times,
     ready_features,
+    second_speech,
     tunes_speech,
 )
 from sermm.features import open_features, stored_upstream
 from sermm.reconstruction_metrics import CONTROLS
+from sermm.stage_one import check_test_part
+from sermm.tuned import tuned_text
 from sermm.upstreams.encoded import EncoderUpstream
 from sermm.upstreams.record import upstream_record
 from sermm.upstreams.text import longest_input
@@ -102,15 +107,20 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     speech_model = trained_upstream(config) if tunes_speech(config) else None
     waveforms = None if speech_model is None else waveform_source(speech_model, prepared)
     cached = needs_speech(config) and speech_model is None
-    source = _frame_source(config, prepared) if cached else None
+    source = _speech_source(config, prepared) if cached else None
+    if config.test:
+        check_test_part(config, fold.test)
     if source is not None and config.model.speech.normalise == "speaker":
         source = _by_speaker(source, selection)
     vectors = _vector_sources(config, prepared)
     shares = _soft_targets(config, selection)
     tokenizer, transcripts, text_model, text_config = None, None, None, None
     if needs_text(config):
-        tokenizer = build_tokenizer(config, [known[i] for i in fold.train])
-        text_model, text_config = text_config_for(config, tokenizer)
+        if config.model.text.name == TUNED:
+            tokenizer, text_model, text_config = tuned_text(config)
+        else:
+            tokenizer = build_tokenizer(config, [known[i] for i in fold.train])
+            text_model, text_config = text_config_for(config, tokenizer)
         limits = (config.data.max_pieces, tokenizer.max_length, longest_input(text_config))
         longest = min(limit for limit in limits if limit is not None)
         used = [known[i] for part in fold.parts().values() for i in part]
@@ -160,6 +170,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
             _target_facts(config, selection, fold),
             frame_dim=0 if heard is None else heard.dim,
             num_layers=1 if heard is None else heard.num_layers,
+            second_dim=0 if source is None else source.second_dim,
             one_frame=source is not None and source.one_frame,
             vector_dims={name: prepared.corpus.features[name].dim for name in vectors},
             tokenizer=tokenizer.to_json() if tokenizer is not None else "",
@@ -266,6 +277,13 @@ def _ready_source(config: Config, prepared: Prepared) -> FrameSource:
         stride_s=stride_s,
         first_center_s=stride_s / 2,
     )
+
+
+def _speech_source(config: Config, prepared: Prepared) -> FrameSource:
+    """Frames of the speech upstream, those of a second one beside them if there is one."""
+    first = _frame_source(config, prepared)
+    second = second_speech(config)
+    return first if second is None else join_frames(first, _frame_source(second, prepared))
 
 
 def _frame_source(config: Config, prepared: Prepared) -> FrameSource:

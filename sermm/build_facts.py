@@ -25,6 +25,7 @@ class DataFacts:
         train_means: Mean of each rating over the training part; empty for other targets.
         train_stds: Standard deviation of each rating.
         frame_dim: D, width of the acoustic frames of one layer; 0 without speech.
+        second_dim: Of ``frame_dim``, the last values, which are of a second upstream; 0 without.
         num_layers: K, layers of an encoder that are kept apart, which the model mixes. A batch of
             cached frames has them side by side, ``(B, F, K * D)``.
         one_frame: Whether an utterance is one acoustic frame.
@@ -42,6 +43,7 @@ class DataFacts:
     train_means: tuple[float, ...] = ()
     train_stds: tuple[float, ...] = ()
     frame_dim: int = 0
+    second_dim: int = 0
     num_layers: int = 1
     one_frame: bool = False
     vector_dims: Mapping[str, int] = field(default_factory=dict)

@@ -74,7 +74,7 @@ def _vectors(parts: Parts) -> LateFusionTask:
 def _acoustic(parts: Parts) -> AcousticTask:
     config, facts = parts.config, parts.facts
     encoder = build_speech_encoder(parts)
-    pooling = parts.pooling(encoder.output_size)
+    pooling = parts.speech_pooling(encoder.output_size)
     return AcousticTask(
         encoder=encoder,
         pooling=pooling,

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from sermm.build_facts import DataFacts, FrameStatistics
-from sermm.config import Config
+from sermm.config import Config, fuses_late
 from sermm.nn.ecapa import EcapaPooling, EcapaSizes
 from sermm.nn.encoders import ClassificationHead
-from sermm.nn.pooling import POOLINGS, Pooling
+from sermm.nn.pooling import POOLINGS, Pooling, SplitPooling
 from sermm.upstreams.encoded import EncoderUpstream
 
 
@@ -46,6 +46,13 @@ class Parts:
         if model.pooling == "ecapa":
             return EcapaPooling(input_size=input_size, sizes=EcapaSizes(**vars(model.ecapa)))
         return POOLINGS[model.pooling](input_size=input_size)
+
+    def speech_pooling(self, input_size: int) -> Pooling | SplitPooling:
+        """Over frames: of two upstreams that are fused late, each on its own."""
+        if not fuses_late(self.config):
+            return self.pooling(input_size)
+        sizes = (input_size - self.facts.second_dim, self.facts.second_dim)
+        return SplitPooling(sizes=sizes, poolings=[self.pooling(size) for size in sizes])
 
     def head(self, input_size: int) -> ClassificationHead:
         """From a vector to scores."""

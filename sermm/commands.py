@@ -17,6 +17,7 @@ from sermm.extract_options import ExtractOptions
 from sermm.inputs import check_inputs
 from sermm.report_commands import write_and_print
 from sermm.rundir import experiment_folder
+from sermm.stage_one import check_stage_ones, stage_ones
 from sermm.terminal import console, progress_bar, say
 from sermm.validation import Validation
 
@@ -163,6 +164,9 @@ def extract_features(config: Config, options: ExtractOptions) -> None:
     """
     check_inputs(config)
     how = options.check()
+    if stage_ones(config):
+        _extract_of_runs(config)
+        return
     from sermm.stages import load_ready, make_ready, stores_features, wanted_ids
 
     if how == "here" or not stores_features(config):
@@ -180,6 +184,19 @@ def extract_features(config: Config, options: ExtractOptions) -> None:
         announce(config, work)
         extract_in_jobs(config, work, options.engine(), [[]] * (options.shards or 1))
     warn(work)
+
+
+def _extract_of_runs(config: Config) -> None:
+    """Features of encoders that differ from run to run, for each run of the plan."""
+    from sermm.extract_stage import extract_each
+    from sermm.plan import config_of, plan_runs
+    from sermm.stages import make_ready, make_selection
+
+    prepared = make_ready(config)
+    for key in plan_runs(config, len(make_selection(config, prepared).folds)):
+        of_run = config_of(config, key)
+        check_stage_ones(of_run)
+        extract_each(of_run, prepared, of_run=True)
 
 
 def fit_run(config: Config, *, ready: bool) -> None:
@@ -238,7 +255,8 @@ def run_experiment(config: Config, *, on: str = "", options: Sequence[str] = ())
     prepared = make_ready(config)
     selection = make_selection(config, prepared)
     keys = plan_runs(config, len(selection.folds))
-    for key in keys:  # what cannot be drawn is told before anything is trained
+    for key in keys:  # what cannot be drawn or had is told before anything is trained
+        check_stage_ones(config_of(config, key))
         selection.fold_of_size(key.fold, key.size, key.seed, config.data.draw)  # type: ignore[arg-type]
         find_start(config_of(config, key))
     sha256 = hash_of_data(config, prepared, selection)

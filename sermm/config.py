@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import yaml
@@ -23,6 +23,9 @@ READY = "ready"
 
 ALL = "all"
 """The size in ``plan.sizes`` that is the whole training part."""
+
+TUNED = "tuned"
+"""The upstream that stands for an encoder which another experiment has trained."""
 
 OWN = "own"
 """What the features in ``data.features`` are called beside those of the corpus."""
@@ -77,13 +80,15 @@ class SpeechConfig:
     """The speech upstream: waveform to frames."""
 
     # logmel, mfcc, lld, logmel_lld, opensmile; frozen encoders: huggingface, wav2vec, vq_wav2vec,
-    # speech_bert, tflite, onnx; or ready for features that come with the corpus
+    # speech_bert, tflite, onnx; ready for features that come with the corpus; or tuned for the
+    # encoder that the same fold, seed and size of another experiment has trained
     upstream: str = "logmel"
     # ready: which features of the corpus, such as covarep; own: those of data.features
     features: str = ""
     # encoders: a folder, a file, or a hub id such as facebook/wav2vec2-base; none: wav2vec,
     # vq_wav2vec and speech_bert have published checkpoints of their own. tflite, onnx: a file.
     # huggingface with frozen=false: scratch is a small encoder that has learned nothing yet
+    # tuned: an experiment, by name or folder, whose layers are handed on
     name: str = ""
     revision: str | None = None  # of a hub id; a commit makes the run repeatable
     # encoders: last, mean (of all), the number of a layer; all, or numbers with commas, which are
@@ -121,6 +126,19 @@ class SpeechConfig:
 
 
 @dataclass
+class SecondSpeechConfig:
+    """A second speech upstream beside the first; what is not here is as in ``model.speech``."""
+
+    upstream: str = "none"  # none, or as model.speech.upstream
+    name: str = ""  # as model.speech.name
+    revision: str | None = None  # as model.speech.revision
+    layers: str = "last"  # last, mean, or the number of a layer
+    # early: the frames of both stand side by side, each frame of the first with the nearest in time
+    # of the second; late: each is pooled on its own (acoustic, with nothing learned below pooling)
+    fusion: str = "early"
+
+
+@dataclass
 class ExtractConfig:
     """Computing the features of a speech upstream and storing them in the cache."""
 
@@ -145,8 +163,10 @@ class ExtractConfig:
 class TextConfig:
     """The text upstream: word pieces to states."""
 
-    # scratch, a folder of a checkpoint, or a hub id of the BERT family
+    # scratch, a folder of a checkpoint, a hub id of the BERT family, or tuned for the encoder that
+    # the same fold, seed and size of another experiment has trained
     name: str = "scratch"
+    experiment: str = ""  # tuned: that experiment, by name or folder
     revision: str | None = None  # of a hub id; a commit makes the run repeatable
     frozen: bool = False  # its weights stay as they are
     vocab_size: int = 2000  # scratch: WordPiece entries, trained on the fold's training part
@@ -253,6 +273,7 @@ class ModelConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
+    speech2: SecondSpeechConfig = field(default_factory=SecondSpeechConfig)
     text: TextConfig = field(default_factory=TextConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -426,6 +447,21 @@ def needs_speech(config: Config) -> bool:
 def tunes_speech(config: Config) -> bool:
     """Whether a speech upstream is trained, so that the task reads waveforms and no cache."""
     return needs_speech(config) and not config.model.speech.frozen
+
+
+def second_speech(config: Config) -> Config | None:
+    """The configuration with the second speech upstream in place of the first, if there is one."""
+    model, second = config.model, config.model.speech2
+    if not needs_speech(config) or second.upstream == "none":
+        return None
+    stated = {key: value for key, value in vars(second).items() if key != "fusion"}
+    speech = replace(model.speech, **stated)
+    return replace(config, model=replace(model, speech=speech, speech2=SecondSpeechConfig()))
+
+
+def fuses_late(config: Config) -> bool:
+    """Whether two speech upstreams are pooled each on its own."""
+    return second_speech(config) is not None and config.model.speech2.fusion == "late"
 
 
 def needs_audio(config: Config) -> bool:

@@ -18,7 +18,7 @@ from data_modules.cache import FeatureStore
 from data_modules.errors import ConfigError, RunFailedError
 from data_modules.manifest import Utterance
 from data_modules.prepare import Prepared
-from sermm.config import Config, to_yaml
+from sermm.config import TUNED, Config, second_speech, to_yaml
 from sermm.extract import (
     ExtractionReport,
     clips_of,
@@ -119,6 +119,23 @@ def extract_missing(
     if share is None:
         warn(work)
     return report
+
+
+def extract_each(
+    config: Config, prepared: Prepared, ids: Collection[str] | None = None, *, of_run: bool
+) -> None:
+    """:func:`extract_missing` for each upstream of a configuration.
+
+    Args:
+        config: Says which features.
+        prepared: Corpus.
+        ids: Utterances that are needed; None: all.
+        of_run: Those that differ from run to run, since another experiment's run has trained the
+            encoder; else those that all runs share.
+    """
+    for each in (config, second_speech(config)):
+        if each is not None and (each.model.speech.upstream == TUNED) is of_run:
+            extract_missing(each, prepared, ids)
 
 
 def extract_in_jobs(config: Config, work: Work, engine: Engine, shards: list[list[str]]) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from data_modules.cache import FeatureStore
 from data_modules.store_description import FloatArray
-from sermm.config import Config
+from sermm.config import TUNED, Config
 from sermm.extract import open_store
 from sermm.extract_precision import read_precision
 from sermm.limits import ENCODERS
@@ -25,6 +25,10 @@ from sermm.upstreams.layers import LayerChoice, choose_layers
 def speech_upstream(config: Config) -> SpeechUpstream:
     """The speech upstream of a configuration, given the options that it knows."""
     speech = config.model.speech
+    if speech.upstream == TUNED:
+        from sermm.tuned import tuned_speech  # it needs all that a checkpoint can hold
+
+        return tuned_speech(config)
     # an encoder without a name loads the checkpoint that was published for it
     stated = {key: value for key, value in vars(speech).items() if key != "name" or value}
     options = {name: stated[name] for name in options_of(speech.upstream) if name in stated}

@@ -10,10 +10,19 @@ from pathlib import Path
 
 from data_modules.corpora import find_corpus
 from data_modules.errors import ConfigError
-from sermm.config import SCRATCH, Config, needs_audio, needs_text, needs_word_times
+from sermm.config import (
+    SCRATCH,
+    TUNED,
+    Config,
+    needs_audio,
+    needs_text,
+    needs_word_times,
+    second_speech,
+)
 from sermm.extras import expect_extra, expect_file
 from sermm.hub import check_ctc_model, check_speech_model, check_text_model
 from sermm.limits import check_labels
+from sermm.stage_one import stage_one_folder, stage_ones
 
 
 def corpus_root(config: Config) -> Path:
@@ -59,12 +68,24 @@ def check_inputs(config: Config) -> None:
         )
     if corpus.schemes_of is not None:
         check_labels(config, corpus.at(root.resolve()))
-    if needs_audio(config):
-        expect_extra(config.model.speech.upstream)
-        expect_file(config.model.speech.upstream, config.model.speech.name)
-        if config.model.speech.upstream == "huggingface" and config.model.speech.name != SCRATCH:
-            check_speech_model(config.model.speech.name, config.model.speech.revision)
-    if needs_text(config):
+    for key, name in stage_ones(config).items():
+        folder = stage_one_folder(config, name)
+        if not folder.is_dir():
+            raise ConfigError(
+                f"{key}={name}",
+                expected=f"an experiment that has run, in {folder}",
+                got="no folder",
+                fix=f"run `sermm experiment {name}` first",
+            )
+    for spoken in (config, second_speech(config)):
+        if spoken is None or not needs_audio(spoken):
+            continue
+        speech = spoken.model.speech
+        expect_extra(speech.upstream)
+        expect_file(speech.upstream, speech.name)
+        if speech.upstream == "huggingface" and speech.name != SCRATCH:
+            check_speech_model(speech.name, speech.revision)
+    if needs_text(config) and config.model.text.name != TUNED:
         check_text_model(config.model.text.name, config.model.text.revision)
     if needs_word_times(config) and "ctc" in config.data.aligners:
         check_ctc_model(config.data.ctc_model, config.data.ctc_revision, where="data.ctc_model")

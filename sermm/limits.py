@@ -20,12 +20,14 @@ from sermm.config import (
     OWN,
     READY,
     SCRATCH,
+    TUNED,
     Config,
     mel_bands,
     needs_speech,
     needs_word_times,
     one_frame,
     ready_features,
+    second_speech,
     tunes_speech,
     value_of,
 )
@@ -51,7 +53,15 @@ CHOICES: dict[str, tuple[str, ...]] = {
         *ENCODERS,
         *ENCODER_FILES,
         READY,
+        TUNED,
     ),
+    "model.speech2.upstream": (
+        *("none", "logmel", "mfcc", "lld", "logmel_lld", "opensmile"),
+        *ENCODERS,
+        *ENCODER_FILES,
+        TUNED,
+    ),
+    "model.speech2.fusion": ("early", "late"),
     "model.speech.feature_set": ("eGeMAPSv02", "ComParE_2016"),
     "model.speech.feature_level": ("functionals", "lld"),
     "model.speech.normalise": ("train", "speaker", "layer", "none"),
@@ -226,6 +236,8 @@ def validate(config: Config) -> None:
     _check_devices(config)
     _check_tuning(config)
     _check_backbone(config)
+    _check_stage_one(config)
+    _check_second(config)
     _check_corpus(config)
     if needs_speech(config):
         _check_one_frame(config)
@@ -403,6 +415,62 @@ def _check_encoder(config: Config) -> None:
             got=repr(speech.layers),
             fix="choose one of these",
         )
+
+
+def _check_stage_one(config: Config) -> None:
+    """An upstream that another experiment has trained needs the name of this experiment."""
+    model = config.model
+    for key, name, used in (
+        ("model.speech.name", model.speech.name, model.speech.upstream == TUNED),
+        ("model.speech2.name", model.speech2.name, model.speech2.upstream == TUNED),
+        ("model.text.experiment", model.text.experiment, model.text.name == TUNED),
+    ):
+        if used and not name:
+            raise ConfigError(
+                key,
+                expected="the experiment whose encoder is taken",
+                got="nothing",
+                fix=f"state it as {key}=EXPERIMENT",
+            )
+        if used and name == config.name:
+            raise ConfigError(
+                key, expected="another experiment", got=name, fix="choose another name"
+            )
+
+
+def _check_second(config: Config) -> None:
+    """Frames of two upstreams stand side by side, so both have one layer and are not cut."""
+    second = second_speech(config)
+    if second is None:
+        return
+    _check_encoder(second)
+    model = config.model
+    late = model.speech2.fusion == "late"
+    for key, good, expected in (
+        ("model.task", model.task != "linear", "acoustic or fusion"),
+        ("model.speech.upstream", model.speech.upstream != READY, "one that reads audio"),
+        ("model.speech.frozen", model.speech.frozen, "true"),
+        ("model.speech.layers", _one_layer(model.speech.layers), "one layer, or the mean"),
+        ("model.speech2.layers", _one_layer(model.speech2.layers), "one layer, or the mean"),
+        ("model.speech.trim_db", model.speech.trim_db == 0, "0"),
+        ("model.speech.center", model.speech.center != "level", "none or utterance"),
+        ("model.task", model.task == "acoustic" or not late, "acoustic where fusion is late"),
+        ("model.conv_layers", model.conv_layers == 0 or not late, "0 where fusion is late"),
+        ("model.recurrent_layers", model.recurrent_layers == 0 or not late, "0, fusion is late"),
+        ("model.projection", model.projection == 0 or not late, "0 where fusion is late"),
+        ("model.augment.band_warp", model.augment.band_warp == 0, "0"),
+    ):
+        if not good:
+            raise ConfigError(
+                key,
+                expected=f"{expected}, with two speech upstreams",
+                got=str(value_of(config, key)),
+                fix="choose another value, or set model.speech2.upstream=none",
+            )
+
+
+def _one_layer(layers: str) -> bool:
+    return re.fullmatch(r"last|mean|[0-9]+", layers) is not None
 
 
 def _check_tuning(config: Config) -> None:

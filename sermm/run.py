@@ -27,6 +27,7 @@ from sermm.build_start import start_weights, starting_facts
 from sermm.calibration import fit_temperature, write_calibrations
 from sermm.config import (
     SCRATCH,
+    TUNED,
     Config,
     fingerprint,
     needs_audio,
@@ -37,13 +38,15 @@ from sermm.config import (
 )
 from sermm.earlier_runs import find_start
 from sermm.example import write_example
+from sermm.extract_stage import extract_each
 from sermm.features import speech_upstream, stored_facts
 from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.ranks import is_first, num_ranks
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import alone_in, environment, is_done, run_folder
 from sermm.scoring import find_scoring
-from sermm.stages import failed_checks, hash_of_data, make_selection, stores_features
+from sermm.stage_one import check_stage_ones, stage_one_run, stage_ones
+from sermm.stages import failed_checks, hash_of_data, make_selection, stores_features, wanted_ids
 from sermm.tasks.base import EmotionTask, Predictions
 from sermm.terminal import console, say
 from sermm.tracking import build_logger, close, log_results, log_validation
@@ -81,6 +84,9 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | Validation | None:
         return None
     find_start(config)
     torch.set_num_threads(config.trainer.num_threads)
+    check_stage_ones(config)
+    if stores_features(config):
+        extract_each(config, prepared, wanted_ids(config, prepared), of_run=True)
     torch.manual_seed(config.seed)
     data = build_data(config, prepared, selection)
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +210,9 @@ def _started_from(config: Config) -> dict[str, Any]:
     """The pretrained weights of a run, if it has any."""
     text, speech = config.model.text, config.model.speech
     models: dict[str, Any] = starting_facts(config)
-    if needs_text(config) and text.name != "scratch":
+    if taken := {name: str(stage_one_run(config, name)) for name in stage_ones(config).values()}:
+        models["trained_by"] = taken
+    if needs_text(config) and text.name not in ("scratch", TUNED):
         models["text_model"] = text_model_facts(text.name, text.revision)
     has_weights = speech.upstream in PRETRAINED_UPSTREAMS and speech.name != SCRATCH
     if needs_audio(config) and has_weights:

@@ -33,6 +33,7 @@ from sermm.config import (
 )
 from sermm.inputs import check_inputs, corpus_root
 from sermm.schemes import scheme_of
+from sermm.stage_one import stage_one_state
 from sermm.terminal import progress_bar, say
 
 
@@ -67,9 +68,9 @@ def make_ready(config: Config, *, features: bool = True) -> Prepared:
         selected = make_selection(config, prepared).utterances.values()
         check_alignment(selected, config.data.aligners)
     if features and stores_features(config):
-        from sermm.extract_stage import extract_missing
+        from sermm.extract_stage import extract_each
 
-        extract_missing(config, prepared, wanted_ids(config, prepared))
+        extract_each(config, prepared, wanted_ids(config, prepared), of_run=False)
     return prepared
 
 
@@ -210,6 +211,9 @@ def hash_of_data(config: Config, prepared: Prepared, selection: Selection) -> st
     found = data_sha256(
         replace(selection, utterances=read), audio_hash, soft_labels=config.data.soft_labels
     )
+    if state := stage_one_state(config):
+        # encoders that another experiment has trained are data of this one
+        found = hashlib.sha256("\n".join([found, *state]).encode()).hexdigest()
     if config.model.task != "pretrain" or not config.model.pretrain.unlabelled:
         return found
     # what else there is may be heard too

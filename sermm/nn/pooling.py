@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -67,6 +69,28 @@ class FirstPooling(nn.Module):
         """Take it."""
         del mask
         return values[:, 0]
+
+
+class SplitPooling(nn.Module):
+    """Each part of the values pooled on its own, then joined: late fusion of two upstreams.
+
+    ``(B, F, D)``, mask ``(B, F)`` to ``(B, E)``, E being the sum over the parts.
+
+    Args:
+        sizes: Of the parts; their sum is D.
+        poolings: One for each part.
+    """
+
+    def __init__(self, *, sizes: Sequence[int], poolings: Sequence[Pooling]) -> None:
+        super().__init__()
+        self.sizes = list(sizes)
+        self.poolings = nn.ModuleList(poolings)
+        self.output_size = sum(pooling.output_size for pooling in poolings)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Pool."""
+        parts = zip(self.poolings, torch.split(values, self.sizes, dim=-1), strict=True)
+        return torch.cat([pooling(part, mask) for pooling, part in parts], dim=-1)
 
 
 Pooling = MeanPooling | MeanStdPooling | AttentionPooling | EcapaPooling | FirstPooling

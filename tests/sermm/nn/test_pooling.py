@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from sermm.nn.masking import length_mask
-from sermm.nn.pooling import POOLINGS, AttentionPooling, MeanPooling, MeanStdPooling
+from sermm.nn.pooling import (
+    POOLINGS,
+    AttentionPooling,
+    MeanPooling,
+    MeanStdPooling,
+    SplitPooling,
+)
 from tests.sermm.nn.padding import NAN, assert_padding_is_invisible, pad_rows, random_rows
 
 
@@ -58,3 +64,17 @@ def test_attention_weights_sum_to_one() -> None:
     values, lengths = pad_rows(random_rows(4))
     weights = AttentionPooling(input_size=4).weights(values, length_mask(lengths, values.shape[1]))
     torch.testing.assert_close(weights.sum(1), torch.ones(len(lengths)))
+
+
+def test_parts_are_pooled_apart() -> None:
+    pooling = SplitPooling(
+        sizes=[1, 3], poolings=[MeanStdPooling(input_size=1), MeanPooling(input_size=3)]
+    )
+    values, lengths = pad_rows(random_rows(4))
+    mask = length_mask(lengths, values.shape[1])
+    expected = [
+        MeanStdPooling(input_size=1)(values[..., :1], mask),
+        MeanPooling(input_size=3)(values[..., 1:], mask),
+    ]
+    torch.testing.assert_close(pooling(values, mask), torch.cat(expected, dim=-1))
+    assert pooling.output_size == 5
