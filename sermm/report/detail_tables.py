@@ -36,7 +36,7 @@ def group_table(factor: Factor, rows: Sequence[Mapping[str, Any]], scoring: Scor
                 *(Cell(_interval(row["metrics"][o]), is_score=True) for o in other_names),
             )
         )
-    caption = f"By {factor.title}; intervals are over the speakers of a group, if there are three."
+    caption = f"By {factor.title}; intervals over speakers, of three or more."
     return Table(f"by-{factor.name.replace('_', '-')}", caption, columns, tuple(body))
 
 

@@ -137,12 +137,17 @@ def _circumstances(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     return Cell(runs), Cell(duration(summary["seconds"]).replace(" ", NO_BREAK))
 
 
-def _picture(name: str, scoring: Scoring, summaries: Sequence[Mapping[str, Any]]) -> str:
+def _picture(
+    name: str,
+    scoring: Scoring,
+    summaries: Sequence[Mapping[str, Any]],
+    what: str = "experiment",
+) -> str:
     headline = scoring.headline
     info = scoring.metrics[headline]
     rows = [
         Row(
-            f"{s['experiment']}{f' [{LEAK_MARK}]' if s['leak'] else ''}",
+            f"{s[what]}{f' [{LEAK_MARK}]' if s['leak'] else ''}",
             s["metrics"][headline]["pooled"],
             s["metrics"][headline]["ci95"],
             is_marked=bool(s["leak"]),
@@ -155,7 +160,7 @@ def _picture(name: str, scoring: Scoring, summaries: Sequence[Mapping[str, Any]]
         rows,
         title=f"pooled {info.title}",
         unit=info.title_with_unit,
-        what="experiment",
+        what=what,
         line=trivial,
         line_label="hears nothing" if trivial is not None else "",
     )
@@ -221,10 +226,13 @@ def study_table(study: Study) -> Table:
     title, other = (study.scoring.metrics[name].full_title for name in names[:2])
     first = study.protocols[0].summary["protocol"]
     columns = (
-        *("protocol", "test utterances", f"{title} (95 % interval)", other),
-        *(f"{title} less that of {first}", "trained on, first fold"),
+        *("protocol", "tested", f"{title} (95 % interval)", other),
+        *(f"{title} less that of {first}", "trained"),
     )
-    caption = f"{study.name} under {len(rows)} protocols; pooled test scores."
+    caption = (
+        f"{study.name} under {len(rows)} protocols; pooled test scores, utterances tested, "
+        "and those that the first fold trains on."
+    )
     return Table("protocols", caption, columns, tuple(rows))
 
 
@@ -245,7 +253,7 @@ def print_study(console: Console, study: Study) -> None:
 def write_study(folder: Path, study: Study) -> Path:
     """Write ``protocols.html``, ``.csv`` and ``.json``; returns the page."""
     summaries = [studied.summary for studied in study.protocols]
-    picture = _picture("protocols", study.scoring, summaries)
+    picture = _picture("protocols", study.scoring, summaries, "protocol")
     info = study.scoring.metrics[study.scoring.headline]
     told = "; ".join(
         f"{s['protocol']}: {s['protocol_description']}"
