@@ -371,6 +371,21 @@ def protocols(
 
 
 @app.command()
+def curves(
+    names: Annotated[list[str], typer.Argument(help="Experiments that have run, with sizes.")],
+    runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs"),
+    published: Annotated[
+        str | None, typer.Option(help="Points of a paper to draw beside them: boigne2020.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The page to write.")] = Path("curves.html"),
+) -> None:
+    """Several experiments by training size on one picture, and what more labels would buy."""
+    from sermm.report_commands import draw_curves
+
+    draw_curves(names, runs, published, output)
+
+
+@app.command()
 def doctor(cache: Cache = Path("cache")) -> None:
     """Versions, GPUs, disk, W&B state, corpora found."""
     from sermm.doctor import examine

@@ -2,12 +2,11 @@
 
 With x a hidden value, standardised by the training part, and y its reconstruction:
 
-    masked_mae = mean of |y - x|, in standard deviations of the training part
-    masked_r2  = 1 - sum of (y - x)^2 / sum of x^2
+    masked_mae  = mean of |y - x|, in standard deviations of the training part
+    masked_nmse = sum of (y - x)^2 / sum of x^2
 
-A reconstruction that always says the mean has a ``masked_r2`` of 0; below are those that copy the
-nearest visible frame or draw a line between two. Each hidden value counts once, so long clips weigh
-more. References (N, 1 + 2 K) are the number of hidden values and the mean absolute and squared
+A reconstruction that always says the mean has a ``masked_nmse`` of 1. Each hidden value counts
+once, so long clips weigh more. References (N, 1 + 2 K) are the number of hidden values and the mean absolute and squared
 error of each of the K controls; outcomes (N, 2) are the two errors of the model, or of a control.
 Sums have the columns: values, absolute error, squared error, squared error of the mean.
 """
@@ -54,8 +53,8 @@ def _mae(sums: NumberArray) -> FloatArray:
     return share(sums[..., 1], sums[..., 0])
 
 
-def _r2(sums: NumberArray) -> FloatArray:
-    return 1 - share(sums[..., 2], sums[..., 3])
+def _nmse(sums: NumberArray) -> FloatArray:
+    return share(sums[..., 2], sums[..., 3])
 
 
 RECONSTRUCTION_METRICS = {
@@ -66,10 +65,11 @@ RECONSTRUCTION_METRICS = {
         higher_is_better=False,
         is_share=False,
     ),
-    "masked_r2": MetricInfo(
-        _r2,
-        "masked R2",
-        "share of the squares of hidden values that the reconstruction explains",
+    "masked_nmse": MetricInfo(
+        _nmse,
+        "masked NMSE",
+        "squared error of hidden values over that of the mean of the training part, which has 1",
+        higher_is_better=False,
         is_share=False,
     ),
 }

@@ -58,6 +58,18 @@ def compare_experiments(names: Sequence[str], runs: Path, *, common: bool, to_fi
     say(f"page: {write_comparison(folder_of(names, runs), found)}")
 
 
+def draw_curves(names: Sequence[str], runs: Path, published: str | None, output: Path) -> None:
+    """Draw experiments by training size on one page."""
+    from sermm.published import find_published
+
+    beside = find_published(published) if published is not None else ()
+    folders = [existing(runs / name) for name in names]
+    from sermm.report.curves import write_curves
+
+    write_curves(folders, beside, output, console)
+    say(f"page: {output}")
+
+
 def list_experiments(runs: Path) -> None:
     """Print all experiments of a folder by corpus, labels and protocol, and write their page."""
     from sermm.leaderboard import read_leaderboard

@@ -97,7 +97,7 @@ _FAMILIES: dict[Family, tuple[Kind, tuple[str, ...]]] = {
     "intensity": ("regression", ("mae", "acc4")),
     "rating": ("regression", ("mae", "pearson_r", "ccc")),
     "multilabel": ("multilabel", ("macro_f1", "micro_f1", "wacc", "exact_match")),
-    "reconstruction": ("reconstruction", ("masked_mae", "masked_r2")),
+    "reconstruction": ("reconstruction", ("masked_mae", "masked_nmse")),
 }
 
 

@@ -26,6 +26,7 @@ from data_modules.atomic import write_json
 from data_modules.errors import DataError
 from data_modules.protocols import find_protocol
 from sermm.breakdown import by_class, by_fold, by_name, by_speaker, by_value, ends, run_scores, sd
+from sermm.learning_curve import learning_curve
 from sermm.metrics import FloatArray, Metric
 from sermm.pool import Outcome, Pool, condition_outcome, model_outcome, pool_runs
 from sermm.results import Run, find_runs, is_finished, read_environment, read_run
@@ -39,7 +40,7 @@ KEYS = (
     *("classes", "git_revision", "data_sha256", "fingerprint", "size", "metrics", "interval"),
     *("runs", "by_size", "trivial", "conditions", "per_fold", "per_class", "per_name"),
     *("per_value", "per_speaker", "confusion", "excluded", "alignment", "seconds", "num_folds"),
-    *("notes", "expected", "missing", "other_runs"),
+    *("notes", "expected", "missing", "other_runs", "learning_curve"),
 )
 # what summaries of before there were other targets than classes do not have
 _ADDED: Mapping[str, Any] = {
@@ -48,6 +49,7 @@ _ADDED: Mapping[str, Any] = {
     "conditions": {},
     "per_name": {},
     "per_value": {},
+    "learning_curve": None,
 }
 Which = tuple[str, str]
 _MODEL: Which = ("model", "")
@@ -86,7 +88,7 @@ def summarise(
     sizes = {key.size: [run for run in runs if run.key.size == key.size] for key in finished}
     pools = {size: pool_runs(own) for size, own in sizes.items()}
     size, pool = list(pools.items())[-1]
-    sums = pool.sums()
+    sums, headline = pool.sums(), pool.scoring.headline
     is_classifier = first.kind == "classes"
     trivial = {("trivial", name): known.outcome for name, known in TRIVIAL[first.kind].items()}
     conditions = {("condition", name): condition_outcome(name) for name in first.conditions}
@@ -137,6 +139,7 @@ def summarise(
         "expected": [key._asdict() for key in plan],
         "missing": [key.folder_name for key in plan if key not in finished],
         "other_runs": [key.folder_name for key in find_runs(folder) if key not in plan],
+        "learning_curve": learning_curve(sizes, headline, pool.scoring.metrics[headline]),
     }
     return {key: _plain(value) for key, value in summary.items()}
 

@@ -33,16 +33,16 @@ from sermm.report.intervals_plot import Row, intervals_picture
 from sermm.report.plots import (
     confusion_picture,
     learning_picture,
-    sizes_picture,
     speakers_picture,
 )
 from sermm.report.rating_plot import RatingPanel, ratings_picture
 from sermm.report.reliability_plot import reliability_picture
+from sermm.report.size_plot import curve_text, series_of, sizes_picture
 from sermm.report.table_file import write_table
 from sermm.report.table_files import write_tables
 from sermm.report.terminal import alignment_text
 from sermm.results import read_config_text, read_environment, read_history, read_run
-from sermm.run_metrics import RunKey, size_name
+from sermm.run_metrics import RunKey
 from sermm.scoring import Scoring
 from sermm.summary import read_summary
 from sermm.trivial import TRIVIAL
@@ -163,6 +163,7 @@ def _context(
         "config": read_config_text(headline[0]),
         "config_run": headline[0].name,
         "number": cells.number,
+        "curve_text": curve_text,
     }
 
 
@@ -243,19 +244,7 @@ def _pictures(
             loss="loss (nats)" if scoring.kind in ("classes", "multilabel") else "loss",
         )
     if len(summary["by_size"]) > 1:
-        num_train = {
-            size: float(
-                np.mean([r["num_train"] for r in summary["runs"] if size_name(r["size"]) == size])
-            )
-            for size in summary["by_size"]
-        }
-        pictures["sizes"] = sizes_picture(
-            summary["by_size"],
-            num_train,
-            leak,
-            metric=scoring.headline,
-            score=info.title_with_unit,
-        )
+        pictures["sizes"] = sizes_picture([series_of(summary)], leak, score=info.title_with_unit)
     if details.calibration:
         scaled = details.calibration["with_temperature"]
         pictures["reliability"] = reliability_picture(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -205,47 +205,3 @@ def learning_picture(
         f"Chosen epochs: {'; '.join(ends) or 'none'}."
     )
     return draw_svg("learning", alternative, (6.4, 4.6), draw)
-
-
-def sizes_picture(
-    by_size: Mapping[str, Mapping[str, Any]],
-    num_train: Mapping[str, float],
-    leak: str,
-    *,
-    metric: str,
-    score: str,
-) -> str:
-    """A pooled score with its interval against the number of training utterances.
-
-    Args:
-        by_size: Size to scores, as in ``summary.json``.
-        num_train: Size to mean number of training utterances.
-        leak: What leaks; empty if nothing.
-        metric: Which score.
-        score: Its title, with its unit.
-    """
-    short = score.partition(" (")[0]
-    names = sorted(by_size, key=num_train.__getitem__)
-    places = np.array([num_train[name] for name in names])
-    values = np.array([by_size[name][metric]["pooled"] for name in names], dtype=np.float64)
-    ends = [by_size[name][metric]["ci95"] for name in names]
-
-    def draw(figure: Figure) -> None:
-        from matplotlib.ticker import NullFormatter, NullLocator
-
-        axes = figure.add_subplot()
-        for place, pair in zip(places, ends, strict=True):
-            if pair is not None:
-                axes.plot([place, place], pair, color=ACCENT, linewidth=1)
-        axes.plot(places, values, "o-", color=ACCENT)
-        axes.set_xscale("log")
-        axes.set_xticks(places, [f"{round(place):,}" for place in places])
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.grid(axis="y")
-        axes.set_xlabel("training utterances (logarithmic)")
-        axes.set_ylabel(f"pooled {score}")
-        axes.set_title(title_of(f"{short} by training size", leak))
-
-    told = "; ".join(f"{n}: {v:.3f}" for n, v in zip(names, values.tolist(), strict=True))
-    return draw_svg("sizes", f"Pooled {short} by training utterances. {told}.", (6.4, 3.2), draw)

@@ -20,6 +20,7 @@ from sermm.report.cells import (
     percent,
     plural,
 )
+from sermm.report.size_plot import curve_text
 from sermm.report.tables import (
     classes_table,
     conditions_table,
@@ -114,6 +115,8 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
         tables.append(sizes_table(summary))
     for table in tables:
         console.print(draw(table, leak, console.width))
+    if summary["learning_curve"]:
+        console.print(Text(curve_text(summary["learning_curve"])))
     console.print(Text(interval_text(summary)))
     console.print(Text(excluded_text(summary)))
     if summary["alignment"]:

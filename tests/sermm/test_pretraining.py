@@ -57,7 +57,7 @@ def test_pretraining_ends_with_controls_beside_its_error(place: Workplace) -> No
         total = sum(n * float(row[column]) for n, row in zip(values, rows, strict=True))
         found = summary["trivial"][name]["masked_mae"]["pooled"]
         assert found == pytest.approx(total / sum(values), abs=1e-6)
-    assert summary["trivial"]["mean"]["masked_r2"]["pooled"] == pytest.approx(0, abs=1e-6)
+    assert summary["trivial"]["mean"]["masked_nmse"]["pooled"] == pytest.approx(1, abs=1e-6)
     page = (place.folder / "runs" / "pretrain_demo" / "report.html").read_text()
     assert "masked MAE" in page
     assert "trivial: nearest visible frame" in page

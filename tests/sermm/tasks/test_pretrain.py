@@ -168,7 +168,7 @@ def test_scores_are_those_of_the_values_together() -> None:
     count = references[:, 0]
     mae, mse = (outcomes[:, k] @ count / count.sum() for k in (0, 1))
     assert scores["masked_mae"] == pytest.approx(mae)
-    assert scores["masked_r2"] == pytest.approx(1 - mse / (references[:, 2] @ count / count.sum()))
-    # the mean explains nothing, by definition
+    assert scores["masked_nmse"] == pytest.approx(mse / (references[:, 2] @ count / count.sum()))
+    # of the mean it is 1, by definition
     zero = scoring.contributions(references, references[:, 1:3]).sum(axis=0)
-    assert scoring.scores(zero)["masked_r2"] == pytest.approx(0)
+    assert scoring.scores(zero)["masked_nmse"] == pytest.approx(1)

@@ -1,0 +1,160 @@
+"""Scores by number of training utterances: the picture, and in words what more of them would buy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sermm.learning_curve import PowerLaw
+from sermm.report.cells import number, percent, with_interval
+from sermm.report.plots import title_of
+from sermm.report.svg import ACCENT, CLASSES, MUTED, draw_svg
+from sermm.run_metrics import size_name
+from sermm.scoring import find_scoring
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class SizeSeries:
+    """Scores of one experiment, or of a publication.
+
+    Attributes:
+        name: In the legend.
+        sizes: K numbers of training utterances, ascending.
+        scores: K pooled scores.
+        ends: Their intervals; None where there is none.
+        fitted: Sizes and scores of the fitted curve, beyond the largest size too; empty if none.
+        published: Whether others measured it.
+    """
+
+    name: str
+    sizes: tuple[float, ...]
+    scores: tuple[float, ...]
+    ends: tuple[tuple[float, float] | None, ...]
+    fitted: tuple[tuple[float, float], ...] = ()
+    published: bool = False
+
+
+def series_of(summary: Mapping[str, Any]) -> SizeSeries:
+    """The series of a summary, of its headline score."""
+    scoring = find_scoring(summary["kind"], summary["classes"], summary["family"])
+    metric = scoring.headline
+    info = scoring.metrics[metric]
+    sizes = {
+        size: float(
+            np.mean([r["num_train"] for r in summary["runs"] if size_name(r["size"]) == size])
+        )
+        for size in summary["by_size"]
+    }
+    names = sorted(sizes, key=sizes.__getitem__)
+    scores = [summary["by_size"][name][metric] for name in names]
+    curve = summary["learning_curve"]
+    fitted: tuple[tuple[float, float], ...] = ()
+    if curve:
+        law = PowerLaw(curve["floor"], curve["scale"], curve["exponent"])
+        sign, offset = (-1, 1) if info.higher_is_better else (1, 0)
+        places = np.geomspace(min(sizes.values()), curve["at"][-1]["num_train"], 40)
+        fitted = tuple((float(n), offset + sign * law.error(float(n))) for n in places)
+    return SizeSeries(
+        name=summary["experiment"],
+        sizes=tuple(sizes[name] for name in names),
+        scores=tuple(
+            float("nan") if score["pooled"] is None else score["pooled"] for score in scores
+        ),
+        ends=tuple(tuple(score["ci95"]) if score["ci95"] else None for score in scores),
+        fitted=fitted,
+    )
+
+
+def curve_text(curve: Mapping[str, Any]) -> str:
+    """What more training utterances would buy, by the fitted curve, in two sentences."""
+    largest = curve["largest"]
+    beyond = [row for row in curve["at"] if row["num_train"] > largest]
+    told = "; ".join(
+        f"{row['num_train'] / largest:g} times as many ({round(row['num_train']):,}): "
+        f"{with_interval(row['score'], row['ci95'])}"
+        for row in beyond
+    )
+    text = (
+        f"By the fitted curve {number(curve['floor'])} + {curve['scale']:.3g} n^-"
+        f"{curve['exponent']:.2f} of the error, {told} (extrapolated; intervals over "
+        f"{curve['num_speakers']} speakers and {curve['num_seeds']} seeds)."
+    )
+    wanted = "; ".join(
+        f"{100 * row['gain']:g} points more "
+        + (
+            f"with {round(row['num_train']):,}"
+            if row["num_train"]
+            else "not within 4 times as many"
+        )
+        + f" (within them in {percent(row['reached'])} of draws)"
+        for row in curve["wanted"]
+    )
+    return f"{text} Utterances in all: {wanted}." if wanted else text
+
+
+def sizes_picture(series: Sequence[SizeSeries], leak: str, *, score: str) -> str:
+    """Pooled scores with bands against the number of training utterances.
+
+    Args:
+        series: Of one score.
+        leak: What leaks; empty if nothing.
+        score: Title of the score, with its unit.
+    """
+    short = score.partition(" (")[0]
+    colours = (ACCENT, *CLASSES[1:])
+    places = sorted({size for one in series for size in one.sizes})
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.ticker import NullFormatter, NullLocator
+
+        axes = figure.add_subplot()
+        measured = 0
+        for one in series:
+            if one.published:
+                axes.plot(one.sizes, one.scores, "D:", color=MUTED, label=one.name)
+                continue
+            colour = colours[measured % len(colours)]
+            measured += 1
+            known = [(n, pair) for n, pair in zip(one.sizes, one.ends, strict=True) if pair]
+            if known:
+                low, high = zip(*(pair for _, pair in known), strict=True)
+                where = [n for n, _ in known]
+                axes.fill_between(where, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(one.sizes, one.scores, "o-", color=colour, label=one.name)
+            if one.fitted:
+                axes.plot(*zip(*one.fitted, strict=True), "--", color=colour, linewidth=1)
+        axes.set_xscale("log")
+        ticks = _apart(places)
+        axes.set_xticks(ticks, [f"{round(place):,}" for place in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(axis="y")
+        axes.set_xlabel("training utterances (logarithmic)")
+        axes.set_ylabel(f"pooled {score}")
+        axes.set_title(title_of(f"{short} by training size", leak))
+        if len(series) > 1:
+            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+
+    told = " ".join(
+        f"{one.name}: "
+        + "; ".join(f"{round(n):,}: {v:.3f}" for n, v in zip(one.sizes, one.scores, strict=True))
+        + "."
+        for one in series
+    )
+    height = 3.2 if len(series) == 1 else 3.8 + 0.12 * len(series)
+    return draw_svg("sizes", f"Pooled {short} by training utterances. {told}", (6.4, height), draw)
+
+
+def _apart(places: Sequence[float]) -> list[float]:
+    """Those whose numbers do not run into each other on a logarithmic axis."""
+    kept: list[float] = []
+    for place in places:
+        if not kept or place > 1.25 * kept[-1]:
+            kept.append(place)
+    return kept

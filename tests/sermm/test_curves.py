@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from sermm.published import PUBLISHED
+from sermm.report.size_plot import series_of
+from sermm.summary import summarise, write_summary
+from tests.sermm.fake_runs import FakeExperiment
+from tests.sermm.workplace import Workplace
+
+SIZES = (10, 20, 40, None)
+
+
+def made(place: Workplace, name: str, **options: object) -> Path:
+    folder = place.folder / "runs" / name
+    fake = FakeExperiment(folder, sizes=SIZES, **options).write()  # type: ignore[arg-type]
+    write_summary(folder, summarise(folder, fake.keys))
+    return folder
+
+
+def test_experiments_on_one_page_with_what_was_published(place: Workplace) -> None:
+    made(place, "one")
+    made(place, "other", skill=0.5)
+    said = place.sermm("curves", "one", "other", "--published", "boigne2020")
+    assert (said.status, said.err) == (0, ""), said
+    assert "By the fitted curve" in said.out
+    page = (place.folder / "curves.html").read_text()
+    assert page.count("<svg") == 1
+    for text in ("one", "other", "wav2vec", "hand-crafted", "training utterances", "2011.05585"):
+        assert text in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_report_has_the_curve(place: Workplace) -> None:
+    made(place, "one")
+    assert place.sermm("report", "one").status == 0
+    page = (place.folder / "runs" / "one" / "report.html").read_text()
+    assert "fitted power law" in page
+    assert "times as many" in page
+
+
+def test_the_series_is_that_of_the_summary(tmp_path: Path) -> None:
+    fake = FakeExperiment(tmp_path / "x", sizes=SIZES).write()
+    summary = summarise(fake.folder, fake.keys)
+    series = series_of(summary)
+    assert series.sizes[:3] == (10, 20, 40)
+    assert series.scores == tuple(summary["by_size"][k]["ua"]["pooled"] for k in summary["by_size"])
+    assert series.fitted[-1][0] > 3.9 * series.sizes[-1]
+
+
+def test_what_cannot_be_drawn(place: Workplace) -> None:
+    made(place, "one")
+    made(place, "voices", protocol="demo-speaker5")
+    said = place.sermm("curves", "one", "voices")
+    assert said.status == 2
+    assert "expected the protocol of one (demo-session5), got demo-speaker5" in said.err
+    said = place.sermm("curves", "one", "--published", "nobody")
+    assert "--published: expected one of boigne2020" in said.err
+    assert place.sermm("curves", "none").status == 2
+
+
+def test_published_points_are_those_of_the_figure() -> None:
+    points = {curve.name: dict(curve.points) for curve in PUBLISHED["boigne2020"]}
+    learned, crafted = points["Boigne et al.: wav2vec"], points["Boigne et al.: hand-crafted"]
+    # the claim of the abstract: 500 examples beat 4,000
+    assert learned[500] > crafted[4000]
+    assert [round(100 * (learned[n] - crafted[n]), 1) for n in learned] == [6.9, 6.4, 7.3, 8.1]
