@@ -6,8 +6,9 @@ With x a hidden value, standardised by the training part, and y its reconstructi
     masked_nmse = sum of (y - x)^2 / sum of x^2
 
 A reconstruction that always says the mean has a ``masked_nmse`` of 1. Each hidden value counts
-once, so long clips weigh more. References (N, 1 + 2 K) are the number of hidden values and the mean absolute and squared
-error of each of the K controls; outcomes (N, 2) are the two errors of the model, or of a control.
+once, so long clips weigh more. References (N, 1 + 2 K) are the number of hidden values and the mean
+absolute and squared error of each of the K controls; outcomes (N, 2) are the two errors of the
+model, or of a control.
 Sums have the columns: values, absolute error, squared error, squared error of the mean.
 """
 

@@ -1,4 +1,4 @@
-"""Scores by number of training utterances: the picture, and in words what more of them would buy."""
+"""Scores by number of training utterances: the picture, and what more of them would buy."""
 
 from __future__ import annotations
 
