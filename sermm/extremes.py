@@ -72,6 +72,8 @@ def _fits(said: Predictions) -> tuple[FloatArray, FloatArray]:
     """Fit (N,) and what to average over runs (N, C)."""
     if said.probabilities is None:
         outcomes = said.outcomes.astype(np.float64)
+        if said.kind == "reconstruction":
+            return -outcomes[:, 0], outcomes
         return -np.abs(outcomes - said.references).mean(axis=1), outcomes
     shares = said.probabilities
     if said.kind == "multilabel":
@@ -83,6 +85,8 @@ def _fits(said: Predictions) -> tuple[FloatArray, FloatArray]:
 def _in_words(said: Predictions, reference: FloatArray) -> str:
     if said.kind == "classes":
         return said.names[int(reference)]
+    if said.kind == "reconstruction":
+        return f"{reference[0]:.0f} hidden values"
     return _average_in_words(said, reference)
 
 
@@ -91,5 +95,7 @@ def _average_in_words(said: Predictions, values: FloatArray) -> str:
         return said.names[int(values.argmax())]
     if said.kind == "regression":
         return ", ".join(f"{n} {value:.2f}" for n, value in zip(said.names, values, strict=True))
+    if said.kind == "reconstruction":
+        return f"mean absolute error {values[0]:.2f}"
     there = [n for n, value in zip(said.names, values, strict=True) if value >= 0.5]
     return ", ".join(there) or "no label"

@@ -148,8 +148,8 @@ def find_details(
 
 
 def _calibration(pool: Pool, missing: dict[str, str]) -> dict[str, Any]:
-    if pool.scoring.kind == "regression":
-        missing["calibration"] = "ratings come without probabilities"
+    if pool.scoring.kind in ("regression", "reconstruction"):
+        missing["calibration"] = "what is predicted comes without probabilities"
         return {}
     scaled, temperatures = calibrated(pool)
     if scaled is None:

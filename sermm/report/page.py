@@ -171,6 +171,7 @@ _FITS = {
     "classes": "probability of the true class",
     "multilabel": "mean probability of what is true of each label",
     "regression": "minus the mean absolute error",
+    "reconstruction": "minus the mean absolute error of hidden values",
 }
 
 
