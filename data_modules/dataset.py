@@ -50,6 +50,7 @@ class FrameSource:
         cut_s: Seconds that ``read`` cuts from the start of an utterance; None if it cuts nothing.
         num_layers: K, layers that are kept apart.
         second_dim: Of D, the last values, which are of a second upstream; 0 without.
+        fingerprint: Of what computed the frames; empty where they came ready-made.
     """
 
     read: Callable[[Utterance], Frames]
@@ -59,6 +60,7 @@ class FrameSource:
     cut_s: Callable[[Utterance], float] | None = None
     num_layers: int = 1
     second_dim: int = 0
+    fingerprint: str = ""
 
     @property
     def one_frame(self) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from data_modules.errors import ModelError
 from sermm.build_facts import DataFacts
 from sermm.build_model import build_task
@@ -34,7 +36,22 @@ def load_task(path: Path) -> tuple[EmotionTask, Config, DataFacts]:
         ModelError: The file is missing, damaged, or no checkpoint of sermm.
     """
     checkpoint = read_checkpoint(path)
-    record = checkpoint["sermm"]
+    return task_of(checkpoint["sermm"], checkpoint["state_dict"], path)
+
+
+def task_of(
+    record: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path
+) -> tuple[EmotionTask, Config, DataFacts]:
+    """A trained task, in evaluation mode, from what :func:`checkpoint_record` made.
+
+    Args:
+        record: As it was stored.
+        weights: The task's state.
+        path: What an error names.
+
+    Raises:
+        ModelError: They do not fit each other, or another version of sermm wrote them.
+    """
     if record["version"] != CHECKPOINT_VERSION:
         raise ModelError(
             path,
@@ -46,7 +63,7 @@ def load_task(path: Path) -> tuple[EmotionTask, Config, DataFacts]:
         config = from_dict(record["config"], str(path))
         facts = _facts_of(record["facts"])
         task = build_task(config, facts)
-        task.load_state_dict(checkpoint["state_dict"])
+        task.load_state_dict(dict(weights))
     except Exception as error:
         # the parts of a record that do not fit each other fail anywhere on the way
         raise ModelError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +53,7 @@ from sermm.features import open_features, stored_upstream
 from sermm.reconstruction_metrics import CONTROLS
 from sermm.stage_one import check_test_part
 from sermm.tuned import tuned_text
+from sermm.upstreams import SpeechUpstream
 from sermm.upstreams.encoded import EncoderUpstream
 from sermm.upstreams.record import upstream_record
 from sermm.upstreams.text import longest_input
@@ -121,8 +123,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
         else:
             tokenizer = build_tokenizer(config, [known[i] for i in fold.train])
             text_model, text_config = text_config_for(config, tokenizer)
-        limits = (config.data.max_pieces, tokenizer.max_length, longest_input(text_config))
-        longest = min(limit for limit in limits if limit is not None)
+        longest = longest_text(config, tokenizer, text_config)
         used = [known[i] for part in fold.parts().values() for i in part]
         transcripts = {u.id: build_transcript(config, u, tokenizer, longest) for u in used}
 
@@ -172,6 +173,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
             num_layers=1 if heard is None else heard.num_layers,
             second_dim=0 if source is None else source.second_dim,
             one_frame=source is not None and source.one_frame,
+            frame_fingerprint="" if source is None else source.fingerprint,
             vector_dims={name: prepared.corpus.features[name].dim for name in vectors},
             tokenizer=tokenizer.to_json() if tokenizer is not None else "",
             text_model=text_config,
@@ -291,22 +293,35 @@ def _frame_source(config: Config, prepared: Prepared) -> FrameSource:
         return _ready_source(config, prepared)
     upstream = stored_upstream(config)
     features = open_features(config, upstream)
+    source = frame_source(
+        config, upstream, lambda u: features.read(prepared.media[u.id].content_sha256)
+    )
+    return replace(source, num_layers=features.num_layers)
+
+
+def frame_source(
+    config: Config, upstream: SpeechUpstream, load: Callable[[Utterance], Frames]
+) -> FrameSource:
+    """Frames of an upstream, prepared as the configuration says.
+
+    Args:
+        config: Says what is done to the frames of each clip.
+        upstream: What computed them.
+        load: Frames ``(F, K * D)`` of an utterance as the model is to have them.
+    """
     prepare = frame_preparation(config)
 
-    def read(utterance: Utterance) -> Frames:
-        return prepare(features.read(prepared.media[utterance.id].content_sha256))[0]
-
     def cut_s(utterance: Utterance) -> float:
-        frames = features.read(prepared.media[utterance.id].content_sha256)
-        return prepare(frames)[1] * upstream.frame_stride_s
+        return prepare(load(utterance))[1] * upstream.frame_stride_s
 
     return FrameSource(
-        read=read,
+        read=lambda utterance: prepare(load(utterance))[0],
         dim=upstream.dim,
         stride_s=upstream.frame_stride_s,
         first_center_s=upstream.first_center_s,
         cut_s=cut_s if prepare.trim_db else None,
-        num_layers=features.num_layers,
+        num_layers=upstream.num_layers,
+        fingerprint=upstream.fingerprint(),
     )
 
 
@@ -333,6 +348,12 @@ def build_tokenizer(config: Config, train: Sequence[Utterance]) -> Tokenizer:
     if text.name == "scratch":
         return Tokenizer.train([u.text or "" for u in train], vocab_size=text.vocab_size)
     return Tokenizer.load(text.name, text.revision)
+
+
+def longest_text(config: Config, tokenizer: Tokenizer, text_config: Mapping[str, Any]) -> int:
+    """Most word pieces that setting, tokenizer and text model take."""
+    limits = (config.data.max_pieces, tokenizer.max_length, longest_input(text_config))
+    return min(limit for limit in limits if limit is not None)
 
 
 def build_transcript(

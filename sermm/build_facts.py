@@ -29,6 +29,8 @@ class DataFacts:
         num_layers: K, layers of an encoder that are kept apart, which the model mixes. A batch of
             cached frames has them side by side, ``(B, F, K * D)``.
         one_frame: Whether an utterance is one acoustic frame.
+        frame_fingerprint: Of the upstream that computed them, its weights included; empty where
+            they came ready-made.
         vector_dims: Widths of the utterance vectors by name, in the order of their heads.
         tokenizer: The tokenizer as JSON; empty without text.
         text_model: Configuration of the text encoder; empty without text.
@@ -46,6 +48,7 @@ class DataFacts:
     second_dim: int = 0
     num_layers: int = 1
     one_frame: bool = False
+    frame_fingerprint: str = ""
     vector_dims: Mapping[str, int] = field(default_factory=dict)
     tokenizer: str = ""
     text_model: Mapping[str, Any] | None = None

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from data_modules.errors import SermmError
+from sermm.cli_models import add_commands
 
 # Wrong arguments of any kind. typer brings its own copy of click since 0.26 and exports the
 # subclass alone.
@@ -391,6 +392,9 @@ def doctor(cache: Cache = Path("cache")) -> None:
     from sermm.doctor import examine
 
     examine(cache)
+
+
+add_commands(app)
 
 
 def _one_line(text: str) -> str:

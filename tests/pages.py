@@ -176,7 +176,7 @@ def _check_sermm(arguments: list[str]) -> None:
         load_config(given["name"], given["overrides"] or [])
     if "corpus" in given:
         find_corpus(given["corpus"])
-    if "aligner" in given:
+    if given.get("aligner"):
         assert given["aligner"] in WORD_SOURCES[1:], "the corpus cannot be asked"
     for experiment in (*(given.get("names") or ()), given.get("first"), given.get("second")):
         if experiment is not None:
