@@ -52,6 +52,9 @@ class DataConfig:
     # folder of ID.npy, one array an utterance id; none: only those of the corpus
     features: str = ""
     features_stride_s: float = 0.0  # from one of their frames to the next; 0: one an utterance
+    # which words are read: reference, those of the corpus; recognised, those that
+    # `sermm transcribe` heard, with their own word times; named beside every number
+    text: str = "reference"
     # sources of word times in order of preference; the first that has an utterance serves it
     aligners: list[str] = field(default_factory=lambda: ["corpus"])
     ctc_model: str = ""  # for ctc among the aligners: folder or hub id of a CTC model that spells

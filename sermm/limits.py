@@ -42,6 +42,7 @@ TRAINABLE = ("huggingface", "wav2vec", "speech_bert")
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "data.draw": ("natural", "balanced"),
+    "data.text": ("reference", "recognised"),
     "model.task": ("linear", "acoustic", "text", "fusion", "vectors", "pretrain"),
     "model.backbone.kind": ("recurrent", "transformer"),
     "model.pretrain.loss": ("l1", "mse", "huber"),

@@ -18,6 +18,7 @@ import torch
 from data_modules.atomic import write_json, write_text
 from data_modules.errors import RunFailedError, first_ids
 from data_modules.prepare import Prepared
+from data_modules.recognised import read_recognised
 from data_modules.selection import Selection
 from sermm.build_checkpoint import checkpoint_record
 from sermm.build_data import RunData, build_data
@@ -396,6 +397,12 @@ def _notes(config: Config, prepared: Prepared, selection: Selection) -> list[str
         notes.append(f"encoder pre-trained in {backbone.start}")
     if backbone.frozen:
         notes.append("frozen encoder: the head alone is trained")
+    if needs_text(config) and config.data.text == "recognised":
+        recogniser, _ = read_recognised(prepared)
+        notes.append(
+            f"words are recognised by {recogniser['name']} ({recogniser['sha256'][:12]}), "
+            "not the reference"
+        )
     if config.data.soft_labels:
         notes.append("trained on the shares of the raters' votes")
     if config.optim.average > 1:

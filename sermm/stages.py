@@ -20,6 +20,7 @@ from data_modules.prepare import Prepared, load_prepared, prepare
 from data_modules.protocols import find_protocol
 from data_modules.ready import load_ready as load_features
 from data_modules.ready import read_ready, without_features
+from data_modules.recognised import with_recognised
 from data_modules.selection import Selection, data_sha256, select, without_test
 from sermm.align_stage import align_missing, expect_aligners
 from sermm.config import (
@@ -63,8 +64,10 @@ def make_ready(config: Config, *, features: bool = True) -> Prepared:
     # utterances without the features are left out, so they come before whatever selects
     for name in ready_features(config):
         _read_features(prepared, name)
+    prepared = _as_read(config, prepared)
     if needs_word_times(config):
-        prepared = align_missing(config, prepared)
+        if config.data.text == "reference":
+            prepared = align_missing(config, prepared)
         selected = make_selection(config, prepared).utterances.values()
         check_alignment(selected, config.data.aligners)
     if features and stores_features(config):
@@ -108,9 +111,15 @@ def load_ready(config: Config) -> Prepared:
     prepared = _with_own(
         config, load_prepared(find_corpus(config.data.corpus), Path(config.data.cache))
     )
-    if needs_word_times(config):
+    if needs_word_times(config) and config.data.text == "reference":
         expect_aligners(config, prepared)
-    return prepared
+    return _as_read(config, prepared)
+
+
+def _as_read(config: Config, prepared: Prepared) -> Prepared:
+    """The corpus with the words that the experiment reads, if it reads any."""
+    recognised = needs_text(config) and config.data.text == "recognised"
+    return with_recognised(prepared) if recognised else prepared
 
 
 def _with_own(config: Config, prepared: Prepared) -> Prepared:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 
 from data_modules.align import choose_words
@@ -15,13 +16,13 @@ from data_modules.aligners import ALIGNERS, Aligner
 from data_modules.audio import SAMPLE_RATE, Array
 from data_modules.batch import Sample
 from data_modules.corpora import find_corpus
-from data_modules.dataset import FrameSource, Transcript, UtteranceDataset
-from data_modules.errors import AlignmentError, ConfigError, DataError, SermmError
+from data_modules.dataset import FrameSource, Transcript, UtteranceDataset, WaveformSource
+from data_modules.errors import AlignmentError, ConfigError, DataError, MediaError
 from data_modules.manifest import Utterance, Word
 from data_modules.words import spoken_words, transcript_words
 from sermm.build_data import frame_source, longest_text
-from sermm.config import Config, needs_word_times
-from sermm.extract import compute_frames
+from sermm.config import Config, needs_word_times, tunes_speech
+from sermm.extract_compute import compute_frames
 from sermm.predict.recording import Recording
 from sermm.predict.trained import TrainedModel
 
@@ -145,7 +146,13 @@ class Encoder:
         reads = model.tokenizer is not None and recording.text is not None
         self._expect_enough(recording, hears=hears, reads=reads)
         notes: list[str] = []
-        source = self._frames(name, waveform, notes) if hears and waveform is not None else None
+        frames, waveforms = None, None
+        if hears and waveform is not None:
+            self._note_length(waveform, notes)
+            if tunes_speech(model.config):
+                waveforms = self._waveforms(waveform)
+            else:
+                frames = self._frames(name, waveform)
         transcripts: dict[str, Transcript] | None = None
         if reads and model.tokenizer is not None:
             text = recording.text or ""
@@ -158,7 +165,11 @@ class Encoder:
             transcripts = {name: Transcript(pieces, times)}
         utterance = _utterance(name, 0 if waveform is None else len(waveform), recording.text)
         dataset = UtteranceDataset(
-            utterances=[utterance], targets={name: 0}, frames=source, transcripts=transcripts
+            utterances=[utterance],
+            targets={name: 0},
+            frames=frames,
+            waveforms=waveforms,
+            transcripts=transcripts,
         )
         start = recording.start_s or 0.0
         return Encoded(
@@ -190,16 +201,41 @@ class Encoder:
             fix=fix,
         )
 
-    def _frames(self, name: str, waveform: Array, notes: list[str]) -> FrameSource:
+    def _note_length(self, waveform: Array, notes: list[str]) -> None:
         upstream = self.model.upstream
         assert upstream is not None, "a model that hears"
         if len(waveform) < upstream.min_samples:
             notes.append(f"shorter than a window of {upstream.name}, filled up with zeros")
         if upstream.max_samples is not None and len(waveform) > upstream.max_samples:
             notes.append(f"longer than {upstream.name} takes at once, computed in pieces")
-        frames = compute_frames(upstream, waveform, name)
-        if isinstance(frames, SermmError):
-            raise frames
+
+    def _waveforms(self, waveform: Array) -> WaveformSource:
+        """For an upstream that is a part of the task."""
+        upstream = self.model.upstream
+        assert upstream is not None, "a model that hears"
+        return WaveformSource(
+            read=lambda _: waveform,
+            num_frames=upstream.num_frames,
+            stride_s=upstream.frame_stride_s,
+            first_center_s=upstream.first_center_s,
+        )
+
+    def _frames(self, name: str, waveform: Array) -> FrameSource:
+        upstream = self.model.upstream
+        assert upstream is not None, "a model that hears"
+        (frames,) = compute_frames(
+            upstream,
+            [waveform],
+            device=torch.device("cpu"),
+            precision=self.model.config.extract.precision,  # type: ignore[arg-type]
+        )
+        if bad := int(frames.size - np.isfinite(frames).sum()):
+            raise MediaError(
+                name,
+                expected=f"finite {upstream.name} features",
+                got=f"{bad} of {frames.size} values that are not",
+                fix="look into the recording",
+            )
         # as the feature cache of the training held them
         dtype = getattr(torch, self.model.config.extract.dtype)
         frames = torch.from_numpy(frames).to(dtype).float().numpy()

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from data_modules.audio import SAMPLE_RATE, Array, load_audio
-from data_modules.batch import collate
+from data_modules.batch import Sample, collate
 from data_modules.errors import ConfigError, SermmError
 from data_modules.manifest import Word
 from sermm.calibration import probabilities_of
@@ -91,11 +91,11 @@ class Predictor:
         recording = Recording(name, None, text)
         with one_thread():
             parts = self._parts(recording, waveform, cutting)
-            return [
-                said
-                for batch in _batches((recording, part) for part in parts)
-                for said in self._judge(batch)
-            ]
+            return self.judge((recording, part) for part in parts)
+
+    def judge(self, pairs: Iterable[tuple[Recording, Encoded]]) -> list[Prediction]:
+        """What the model says of recordings that are prepared, in their order."""
+        return [said for batch in _batches(pairs) for said in self._judge(batch)]
 
     def predict_all(
         self,
@@ -200,9 +200,11 @@ class Predictor:
 
     def _absent(self, one: Encoded) -> frozenset[str]:
         absent = set()
-        if SPEECH in self.model.task.modalities and one.sample.frames is None:
+        sample = one.sample
+        heard = sample.frames is not None or sample.waveform is not None
+        if SPEECH in self.model.task.modalities and not heard:
             absent.add(SPEECH)
-        if TEXT in self.model.task.modalities and one.sample.input_ids is None:
+        if TEXT in self.model.task.modalities and sample.input_ids is None:
             absent.add(TEXT)
         return frozenset(absent)
 
@@ -329,7 +331,7 @@ def _batches(items: Iterable[tuple[T, Encoded]]) -> Iterator[list[tuple[T, Encod
     batch: list[tuple[T, Encoded]] = []
     longest = 0
     for key, one in items:
-        size = 1 if one.sample.frames is None else len(one.sample.frames)
+        size = _num_frames(one.sample)
         longest = max(longest, size)
         if batch and (len(batch) >= BATCH_SIZE or longest * (len(batch) + 1) > _BATCH_FRAMES):
             yield batch
@@ -337,6 +339,13 @@ def _batches(items: Iterable[tuple[T, Encoded]]) -> Iterator[list[tuple[T, Encod
         batch.append((key, one))
     if batch:
         yield batch
+
+
+def _num_frames(sample: Sample) -> int:
+    if sample.frames is not None:
+        return len(sample.frames)
+    # of 20 ms, where the task computes them
+    return 1 if sample.waveform is None else len(sample.waveform) // 320 + 1
 
 
 def ahead(compute: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -13,8 +13,9 @@ from data_modules.text import Tokenizer
 from sermm.build_checkpoint import load_task, task_of
 from sermm.build_facts import DataFacts
 from sermm.calibration import Calibration, read_calibrations
-from sermm.config import Config, needs_audio, needs_text, ready_features
+from sermm.config import Config, needs_audio, needs_text, ready_features, tunes_speech
 from sermm.features import speech_upstream, stored_upstream
+from sermm.nn.speech_input import TrainedFrames
 from sermm.predict.source import CHECKPOINT, EXPORT_FILE, ModelSource
 from sermm.run_metrics import RunMetrics, read_run_metrics
 from sermm.tasks.base import EmotionTask
@@ -34,7 +35,8 @@ class TrainedModel:
         task: In evaluation mode, on the CPU.
         config: Of the run.
         facts: What the model knows of its data.
-        upstream: Turns waveforms into frames; None where the model does not hear.
+        upstream: Turns waveforms into frames, as a part of the task where it was trained with it;
+            None where the model does not hear.
         tokenizer: Turns words into pieces; None where it does not read.
         calibrations: By what the model has to do without; empty for ratings and older runs.
         metrics: Of the run: how good the model is, and on what.
@@ -72,8 +74,10 @@ def load_trained(source: ModelSource) -> TrainedModel:
     else:
         task, config, facts = load_task(folder / CHECKPOINT)
     expect_usable(config, folder)
-    upstream = None
-    if needs_audio(config):
+    upstream: SpeechUpstream | None = None
+    if tunes_speech(config):
+        upstream = next(m.upstream for m in task.modules() if isinstance(m, TrainedFrames))
+    elif needs_audio(config):
         upstream = speech_upstream(config)
         _expect_same_frames(config, facts, upstream)
     return TrainedModel(
@@ -101,6 +105,11 @@ def expect_usable(config: Config, folder: Path) -> None:
             features,
             "a model that hears recordings",
             f"one that reads ready-made features: {features}",
+        ),
+        (
+            config.model.task == "pretrain",
+            "a model that was trained on labels",
+            "an encoder that was pre-trained without any",
         ),
         (
             by_speaker,

@@ -29,6 +29,10 @@ COMMANDS = [
     "compare",
     "doctor",
     "predict",
+    "export",
+    "stress",
+    "demo",
+    "transcribe",
 ]
 
 

@@ -1,0 +1,1 @@
+"""The page of ``sermm demo``: a recording, its words, and what a model says of them."""

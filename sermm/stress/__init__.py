@@ -1,0 +1,1 @@
+"""How a model's score falls as its recordings or words get worse."""
