@@ -140,7 +140,7 @@ def build_page(judge: Judge, title: str, about: str) -> Any:
         with gr.Row():
             with gr.Column():
                 audio = gr.Audio(
-                    sources=["microphone", "upload"],
+                    sources=["upload", "microphone"],
                     type="filepath",
                     label="Recording",
                     visible=hears,
