@@ -13,7 +13,15 @@ from data_modules.text import Tokenizer
 from sermm.build_checkpoint import load_task, task_of
 from sermm.build_facts import DataFacts
 from sermm.calibration import Calibration, read_calibrations
-from sermm.config import Config, needs_audio, needs_text, ready_features, tunes_speech
+from sermm.config import (
+    TUNED,
+    Config,
+    needs_audio,
+    needs_text,
+    ready_features,
+    second_speech,
+    tunes_speech,
+)
 from sermm.features import speech_upstream, stored_upstream
 from sermm.nn.speech_input import TrainedFrames
 from sermm.predict.source import CHECKPOINT, EXPORT_FILE, ModelSource
@@ -110,6 +118,16 @@ def expect_usable(config: Config, folder: Path) -> None:
             config.model.task == "pretrain",
             "a model that was trained on labels",
             "an encoder that was pre-trained without any",
+        ),
+        (
+            second_speech(config) is not None,
+            "a model of one speech upstream",
+            "one of two, which a recording cannot be given to yet",
+        ),
+        (
+            needs_audio(config) and config.model.speech.upstream == TUNED,
+            "a model whose upstream stands alone",
+            "one that reads what another experiment has trained",
         ),
         (
             by_speaker,
