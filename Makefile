@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types experiment config prepare check sweep agent report compare bench lock clean
+.PHONY: help setup test lint types experiment config prepare check sweep agent dashboard docs report compare bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ sweep: setup ## register a W&B sweep and print what starts its agents: NAME= SET
 
 agent: setup ## work on a W&B sweep, one agent a GPU: SWEEP=ENTITY/PROJECT/ID ARGS="--devices 2"
 	@$(BIN)/sermm agent $(SWEEP) $(ARGS)
+
+dashboard: setup ## save a W&B workspace and report, needs an account: NAME= SET=
+	@$(BIN)/sermm dashboard $(NAME) $(SET)
+
+docs: setup ## the documentation site, into site/
+	$(BIN)/mkdocs build --strict --quiet
 
 report: setup ## write the report again: NAME=
 	@$(BIN)/sermm report $(NAME)

@@ -387,6 +387,17 @@ def curves(
 
 
 @app.command()
+def dashboard(name: Name, overrides: Overrides = None) -> None:
+    """Save a W&B workspace and report of an experiment (an account, extra ``dashboard``)."""
+    from sermm.compose import load_config
+
+    resolved = load_config(name, overrides or [])
+    from sermm.commands import save_dashboard_of
+
+    save_dashboard_of(resolved)
+
+
+@app.command()
 def doctor(cache: Cache = Path("cache")) -> None:
     """Versions, GPUs, disk, W&B state, corpora found."""
     from sermm.doctor import examine

@@ -268,6 +268,10 @@ def run_experiment(config: Config, *, on: str = "", options: Sequence[str] = ())
         say(f"{len(outcome.skipped)} of {len(keys)} runs were finished before")
     if len(outcome.failed) < len(keys):
         write_and_print(experiment_folder(config), keys, len(selection.folds))
+        from sermm.summary import read_summary
+        from sermm.tracking import log_summary
+
+        log_summary(config, experiment_folder(config), read_summary(experiment_folder(config)))
     if outcome.failed:
         named = "; ".join(f"{key.folder_name}: {why}" for key, why in outcome.failed.items())
         raise RunFailedError(
@@ -276,3 +280,17 @@ def run_experiment(config: Config, *, on: str = "", options: Sequence[str] = ())
             got=f"{len(outcome.failed)} that failed ({named})",
             fix="mend the cause and run the same command again; finished runs are kept",
         )
+
+
+def save_dashboard_of(config: Config) -> None:
+    """Save a W&B workspace and report for the scores of an experiment's targets."""
+    from data_modules.corpora import find_scheme
+    from sermm.dashboard import save_dashboard
+    from sermm.inputs import corpus_root
+    from sermm.scoring import find_scoring
+
+    corpus = find_corpus(config.data.corpus)
+    if corpus.schemes_of is not None:
+        corpus = corpus.at(corpus_root(config).resolve())
+    scheme = find_scheme(config.data.labels, corpus)
+    save_dashboard(config, find_scoring(scheme.kind, scheme.names, scheme.family).brief)

@@ -361,6 +361,10 @@ class TrackingConfig:
     wandb: str = "auto"  # auto (online when logged in, else offline), online, offline, disabled
     project: str = "sermm"  # of W&B
     entity: str | None = None  # team or user of W&B; None: the one who is logged in
+    # test utterances that each run sends with their audio and the picture of their words; 0, as a
+    # corpus' licence may not let its audio leave this machine
+    examples: int = 0
+    tensorboard: bool = False  # the same figures for TensorBoard, in RUN/tensorboard
 
 
 @dataclass

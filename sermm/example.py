@@ -59,6 +59,39 @@ def write_example(
     if not right:
         return
     chosen = min(right, key=lambda u: (abs(u.duration_s - _TARGET_S), u.id))
+    write_picture_data(
+        folder / FILE_NAME,
+        chosen,
+        prepared=prepared,
+        data=data,
+        task=task,
+        predictions=predictions,
+    )
+
+
+def write_picture_data(
+    path: Path,
+    chosen: Utterance,
+    *,
+    prepared: Prepared,
+    data: RunData,
+    task: EmotionTask,
+    predictions: Predictions,
+) -> None:
+    """Write what the picture of one test utterance is drawn from.
+
+    Args:
+        path: Of the ``.npz`` file.
+        chosen: The utterance; it has audio.
+        prepared: Corpus.
+        data: Of the run.
+        task: Trained, with speech among its inputs.
+        predictions: Of the test part.
+    """
+    dataset = data.module.test
+    times = dataset.frames or dataset.waveforms
+    assert times is not None
+    row = predictions.ids.index(chosen.id)
     batch = collate([dataset[dataset.utterances.index(chosen)]])
     waveform = load_audio(prepared.audio_path(chosen), chosen.start_s, chosen.end_s)
     picture = build_speech_upstream("logmel", hop_ms=10.0)
@@ -75,10 +108,10 @@ def write_example(
     if batch.token_spans is not None:
         spans_s = batch.token_spans[0].numpy() * stride_s + cut_s  # (L, 2)
     write_alignment_example(
-        folder / FILE_NAME,
+        path,
         utterance_id=chosen.id,
-        label=_in_words(predictions, predictions.references[place[chosen.id]]),
-        predicted=_in_words(predictions, predictions.outcomes[place[chosen.id]]),
+        label=_in_words(predictions, predictions.references[row]),
+        predicted=_in_words(predictions, predictions.outcomes[row]),
         waveform=waveform,
         sample_rate=SAMPLE_RATE,
         words=_words(chosen, dataset),

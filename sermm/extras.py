@@ -33,6 +33,8 @@ EXTRAS: Mapping[str, Extra] = {
         "opensmile", "openSMILE (licensed for research and private use alone)", "opensmile"
     ),
     "tflite": Extra("ai_edge_litert", "LiteRT, which runs TensorFlow Lite files", "encoders"),
+    "tensorboard": Extra("tensorboard", "TensorBoard", "tensorboard"),
+    "dashboard": Extra("wandb_workspaces", "W&B's workspaces as code", "dashboard"),
     "onnx": Extra("onnxruntime", "ONNX Runtime", "encoders"),
 }
 """By ``model.speech.upstream``."""
@@ -40,20 +42,25 @@ ENCODER_FILES = ("tflite", "onnx")
 """Upstreams that run an encoder from one file, ``model.speech.name``."""
 
 
-def expect_extra(upstream: str) -> None:
-    """Make sure that an upstream's extra, if it needs one, is installed.
+def expect_extra(name: str, where: str = "") -> None:
+    """Make sure that the extra of an upstream or of a function, if it needs one, is installed.
+
+    Args:
+        name: Of the upstream or function.
+        where: What asked for it; empty for an upstream.
 
     Raises:
         ModelError: It is not.
     """
-    extra = EXTRAS.get(upstream)
+    extra = EXTRAS.get(name)
     if extra is None or importlib.util.find_spec(extra.package) is not None:
         return
     raise ModelError(
-        f"model.speech.upstream={upstream}",
+        where or f"model.speech.upstream={name}",
         expected=extra.title,
         got=f"no package {extra.package}",
-        fix=f"install it with `pip install sermm[{extra.name}]`, or choose another upstream",
+        fix=f"install it with `pip install sermm[{extra.name}]`, or "
+        + ("do without" if where else "choose another upstream"),
     )
 
 

@@ -68,6 +68,8 @@ def check_inputs(config: Config) -> None:
         )
     if corpus.schemes_of is not None:
         check_labels(config, corpus.at(root.resolve()))
+    if config.tracking.tensorboard:
+        expect_extra("tensorboard", "tracking.tensorboard=true")
     for key, name in stage_ones(config).items():
         folder = stage_one_folder(config, name)
         if not folder.is_dir():

@@ -168,6 +168,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("trainer.checkpoint_steps", 0, 1e9),
     ("trainer.num_threads", 1, 1e4),
     ("plan.workers", 0, 1e4),
+    ("tracking.examples", 0, 1e4),
 )
 # what data.aligners may name
 WORD_SOURCES = ("corpus", "textgrid", "ctc", "pocketsphinx", "uniform")

@@ -50,7 +50,15 @@ from sermm.stage_one import check_stage_ones, stage_one_run, stage_ones
 from sermm.stages import failed_checks, hash_of_data, make_selection, stores_features, wanted_ids
 from sermm.tasks.base import EmotionTask, Predictions
 from sermm.terminal import console, say
-from sermm.tracking import build_logger, close, log_results, log_validation
+from sermm.tracking import (
+    build_logger,
+    close,
+    log_results,
+    log_validation,
+    log_versions,
+    tensorboard_loggers,
+)
+from sermm.tracking_examples import log_examples
 from sermm.train import TrainingOptions, TrainingResult, train
 from sermm.upstreams import EXTRA_UPSTREAMS, PRETRAINED_UPSTREAMS
 from sermm.upstreams.encoded import EncoderUpstream
@@ -153,7 +161,8 @@ def _fit(
     )
     logger = build_logger(config, folder)
     try:
-        task, result = _train(config, data, logger=logger)
+        loggers = [*([logger] if logger else []), *tensorboard_loggers(config, folder)]
+        task, result = _train(config, data, logger=loggers)
         if result.predictions is None:
             validation = _validation(config, prepared, selection, data, result)
             log_validation(logger, validation)
@@ -185,6 +194,16 @@ def _fit(
             num_trained_parameters=sum(p.numel() for p in task.parameters() if p.requires_grad),
         )
         log_results(logger, folder / "predictions.csv", metrics.metrics)
+        if logger:
+            log_versions(logger, config, replace(metrics, data_sha256=sha256), folder)
+            log_examples(
+                logger,
+                config.tracking.examples,
+                prepared=prepared,
+                data=data,
+                task=task,
+                predictions=read_predictions(folder / "predictions.csv"),
+            )
     except BaseException:
         close(logger, failed=True)
         raise

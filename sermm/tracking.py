@@ -7,6 +7,7 @@ account everything is written offline and ``wandb sync`` sends it later.
 from __future__ import annotations
 
 import csv
+import json
 import netrc
 import os
 import secrets
@@ -17,7 +18,9 @@ from urllib.parse import urlparse
 
 from data_modules.atomic import write_text
 from sermm.config import Config, to_dict
-from sermm.predictions import read_predictions
+from sermm.metrics import class_contributions
+from sermm.predictions import Predictions, read_predictions
+from sermm.run_metrics import RunMetrics
 from sermm.validation import Validation
 
 _RUN_ID_FILE = "wandb_run_id.txt"
@@ -44,7 +47,7 @@ def wandb_mode(config: Config) -> str:
     return "online" if logged_in() else "offline"
 
 
-def build_logger(config: Config, folder: Path) -> Any:
+def build_logger(config: Config, folder: Path, *, job_type: str = "fit") -> Any:
     """Lightning's W&B logger for a run, or False for none.
 
     The W&B run id is kept in the run folder, so that a resumed run goes on in the same W&B run.
@@ -52,6 +55,7 @@ def build_logger(config: Config, folder: Path) -> Any:
     Args:
         config: Of the run.
         folder: Run folder; its name says fold, seed and size.
+        job_type: What W&B calls the kind of run.
     """
     mode = wandb_mode(config)
     if mode == "disabled":
@@ -69,7 +73,7 @@ def build_logger(config: Config, folder: Path) -> Any:
         project=config.tracking.project,
         entity=config.tracking.entity,
         group=config.name,
-        job_type="fit",
+        job_type=job_type,
         tags=[config.model.task, config.data.corpus, config.data.protocol],
         offline=mode == "offline",
         # an offline run has nothing to resume from: its parts are joined by id at `wandb sync`
@@ -127,6 +131,9 @@ def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float
     logged: dict[str, Any] = {"test/predictions": wandb.Table(columns=list(header), data=cells)}
     found = read_predictions(predictions_file)
     if found.kind == "classes":
+        logged["test/classes"] = wandb.Table(
+            columns=["class", "recall", "precision", "f1", "utterances"], data=class_rows(found)
+        )
         logged["test/confusion_matrix"] = wandb.plot.confusion_matrix(
             y_true=found.references.tolist(),
             preds=found.outcomes.tolist(),
@@ -134,6 +141,87 @@ def log_results(logger: Any, predictions_file: Path, metrics: Mapping[str, float
             title="test",
         )
     run.log(logged)
+
+
+def class_rows(found: Predictions) -> list[list[Any]]:
+    """Name, recall, precision, F1 and number of utterances of each class; None if undefined."""
+    matrix = class_contributions(found.references, found.outcomes, len(found.names)).sum(axis=0)
+    rows: list[list[Any]] = []
+    for index, name in enumerate(found.names):
+        right = float(matrix[index, index])
+        real, said = float(matrix[index].sum()), float(matrix[:, index].sum())
+        recall, precision = (right / total if total else None for total in (real, said))
+        f1 = 2 * right / (real + said) if real + said else None
+        rows.append([name, recall, precision, f1, int(real)])
+    return rows
+
+
+def log_versions(logger: Any, config: Config, metrics: RunMetrics, folder: Path) -> None:
+    """Send which code and which data a run used, as artifacts that equal versions share.
+
+    The data artifact holds hashes and counts, never audio, words or labels.
+    """
+    import wandb
+
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    data = {
+        "corpus": config.data.corpus,
+        "labels": config.data.labels,
+        "protocol": metrics.protocol,
+        "sha256": metrics.data_sha256,
+    }
+    code = {name: environment[name] for name in ("git_revision", "python", "packages")}
+    for name, kind, record in (
+        (f"data-{config.data.corpus}", "dataset", data),
+        ("code-sermm", "code", code),
+    ):
+        artifact = wandb.Artifact(name, type=kind, metadata=record)
+        with artifact.new_file("version.json", encoding="utf-8") as stream:
+            json.dump(record, stream, indent=2, sort_keys=True)
+        logger.experiment.log_artifact(artifact)
+
+
+def tensorboard_loggers(config: Config, folder: Path) -> list[Any]:
+    """TensorBoard's logger of a run, if it is asked for."""
+    if not config.tracking.tensorboard:
+        return []
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return [TensorBoardLogger(save_dir=folder, name="", version="tensorboard")]
+
+
+def log_summary(config: Config, folder: Path, summary: Mapping[str, Any]) -> None:
+    """One W&B run for the whole experiment: pooled scores, tables and the data-size curve.
+
+    Args:
+        config: Of the experiment.
+        folder: ``runs/NAME``.
+        summary: As in ``summary.json``.
+    """
+    logger = build_logger(config, folder, job_type="summary")
+    if not logger:
+        return
+    import wandb
+
+    run = logger.experiment
+    for name, scores in summary["metrics"].items():
+        for part in ("pooled", "mean", "sd"):
+            run.summary[f"pooled/{name}" if part == "pooled" else f"{part}/{name}"] = scores[part]
+    logged: dict[str, Any] = {}
+    keys = list(summary["metrics"])
+    rows = [
+        [r["fold"], r["seed"], r["size"], *(r["metrics"].get(key) for key in keys)]
+        for r in summary["runs"]
+    ]
+    logged["runs"] = wandb.Table(columns=["fold", "seed", "size", *keys], data=rows)
+    if len(summary["by_size"]) > 1:
+        curve = [
+            [size, *(scores[key]["pooled"] for key in keys)]
+            for size, scores in summary["by_size"].items()
+        ]
+        logged["data_size"] = wandb.Table(columns=["utterances", *keys], data=curve)
+    run.log(logged)
+    close(logger)
 
 
 def log_validation(logger: Any, validation: Validation) -> None:

@@ -10,9 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from sermm.tracking import build_logger, close, log_results, logged_in, wandb_mode
+from sermm.predictions import Predictions
+from sermm.tracking import (
+    build_logger,
+    class_rows,
+    close,
+    log_results,
+    logged_in,
+    wandb_mode,
+)
 from tests.sermm.tasks.tiny import tiny_config
 from tests.sermm.test_train import kill_at
 from tests.sermm.workplace import Workplace, read_json, wait_for
@@ -72,6 +81,69 @@ def test_an_offline_run_shows_metrics_configuration_and_group(offline: Workplace
     assert len([item for item in items if "val/ua" in item]) == 3
     # nothing is kept of it beside this folder
     assert not [path for path in offline.folder.iterdir() if path.name not in ("runs", "wandb")]
+
+
+def artifacts(run: Path) -> dict[str, dict[str, Any]]:
+    """What was logged as artifacts, by name."""
+    found = [record["artifact"] for record in inspect(run) if record["type"] == "artifact"]
+    return {artifact["name"]: artifact for artifact in found if "name" in artifact}
+
+
+def test_versions_classes_and_examples_are_sent(offline: Workplace) -> None:
+    folder = offline.fit(
+        "span", "tracking.wandb=offline", "tracking.examples=2", "tracking.tensorboard=true"
+    )
+    (run,) = offline_runs(offline)
+    (summary,) = inspect(run, "--summary")
+    assert summary["summary"]["test/classes"]["nrows"] == 4
+    assert summary["summary"]["test/examples"]["nrows"] == 2
+    # the table is whole in the folder, with what it plays and shows
+    media = [path for path in run.rglob("*") if path.is_file()]
+    assert len([path for path in media if path.suffix == ".wav"]) == 2
+    assert len([path for path in media if path.suffix == ".html"]) == 2
+    (tensorboard,) = (folder / "tensorboard").glob("events.*")
+    assert tensorboard.stat().st_size > 500
+    found = artifacts(run)
+    assert {"data-demo", "code-sermm"} <= set(found)
+    metadata = json.loads(found["data-demo"]["metadata"])
+    assert metadata["sha256"] == read_json(folder / "metrics.json")["data_sha256"]
+    assert set(metadata) == {"corpus", "labels", "protocol", "sha256"}
+
+
+def test_no_audio_leaves_unless_it_is_asked_for(offline: Workplace) -> None:
+    offline.fit("span", "tracking.wandb=offline", "fold=1")
+    (run,) = offline_runs(offline)
+    assert not [path for path in run.rglob("*") if path.suffix in (".wav", ".npz", ".html")]
+
+
+def test_figures_of_classes() -> None:
+    found = Predictions(
+        ("a", "b", "c", "d"),
+        ("s",) * 4,
+        np.array([0, 0, 1, 1]),
+        np.array([0, 1, 1, 1]),
+        None,
+        "classes",
+        ("calm", "cross", "never"),
+    )
+    assert class_rows(found) == [
+        ["calm", 0.5, 1.0, pytest.approx(2 / 3), 2],
+        ["cross", 1.0, pytest.approx(2 / 3), pytest.approx(0.8), 2],
+        ["never", None, None, None, 0],
+    ]
+
+
+def test_a_whole_experiment_has_a_run_of_its_own(offline: Workplace) -> None:
+    settings = offline.settings("linear", "tracking.wandb=offline", "plan.sizes=[16,32]")
+    said = offline.sermm("experiment", *settings, "plan.folds=[0]", "plan.workers=1")
+    assert said.status == 0, said
+    runs = [inspect(run, "--summary")[0] for run in offline_runs(offline)]
+    (whole,) = [run for run in runs if "data_size" in run["summary"]]
+    assert whole["summary"]["data_size"]["nrows"] == 2
+    assert whole["summary"]["runs"]["nrows"] == 2
+    summary = read_json(offline.folder / "runs" / "linear_demo" / "summary.json")
+    pooled = summary["metrics"]["ua"]["pooled"]
+    assert whole["summary"]["pooled/ua"] == pytest.approx(pooled)
 
 
 def test_a_resumed_run_is_the_same_run_to_wandb(offline: Workplace) -> None:
