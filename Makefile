@@ -63,7 +63,7 @@ dashboard: setup ## save a W&B workspace and report, needs an account: NAME= SET
 	@$(BIN)/sermm dashboard $(NAME) $(SET)
 
 docs: setup ## the documentation site, into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 report: setup ## write the report again: NAME=
 	@$(BIN)/sermm report $(NAME)

@@ -6,13 +6,14 @@ import json
 from types import SimpleNamespace
 
 import pytest
-import wandb_workspaces.reports.v2.interface as reports
 
 from sermm.compose import load_config
 from sermm.dashboard import build_report, build_workspace
 from tests.sermm.workplace import Workplace
 
 SCORES = ("ua", "wa")
+# of wandb_workspaces, at import: github.com/wandb/wandb-workspaces
+pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")
 
 
 def test_the_workspace_shows_what_runs_log() -> None:
@@ -26,9 +27,10 @@ def test_the_workspace_shows_what_runs_log() -> None:
 
 
 def test_the_report_tells_protocol_and_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb_workspaces.reports.v2.interface as reports
+
     server = SimpleNamespace(default_entity="team", project=lambda *_: SimpleNamespace(id="1"))
     monkeypatch.setattr(reports, "_get_api", lambda: server)
-    monkeypatch.setattr(reports, "_internal_name", str, raising=False)
     report = build_report(load_config("fusion_demo"), SCORES, "team")
     assert (report.title, report.project) == ("fusion_demo", "sermm")
     said = " ".join(block.text for block in report.blocks if isinstance(block, reports.P))
