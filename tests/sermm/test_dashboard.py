@@ -22,7 +22,7 @@ def test_the_workspace_shows_what_runs_log() -> None:
     for name in ("test/ua", "test/wa", "val/ua", "val/loss", "train/loss", "test/classes"):
         assert f'"{name}"' in text or f"'{name}'" in text, name
     (runs,) = model.spec.section.run_sets
-    filters = [(f.key.name, f.value) for f in runs.filters.filters]
+    filters = [(one["key"]["name"], one["value"]) for one in runs.filters["filters"]]
     assert filters == [("group", "fusion_demo"), ("jobType", "fit")]
 
 
