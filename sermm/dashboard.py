@@ -56,9 +56,9 @@ def build_workspace(config: Config, scores: tuple[str, ...], entity: str | None)
     curves = [wr.LinePlot(title=name, x="epoch", y=[name]) for name in _curves(scores)]
     finals = [wr.BarPlot(title=f"test {name}", metrics=[f"test/{name}"]) for name in scores]
     tables = [
-        wr.WeavePanelSummaryTable(table_name=f"test/{name}")
-        for name in ("classes", "predictions", "examples")
+        wr.WeavePanelSummaryTable(table_name=f"test/{name}") for name in ("classes", "predictions")
     ]
+    tables.append(wr.MediaBrowser(media_keys=["test/audio", "test/words"]))
     return ws.Workspace(
         entity=entity,
         project=config.tracking.project,
@@ -113,7 +113,7 @@ def build_report(config: Config, scores: tuple[str, ...], entity: str | None) ->
                     wr.BarPlot(title=f"test {headline}", metrics=[f"test/{headline}"]),
                     *(wr.LinePlot(title=name, x="epoch", y=[name]) for name in _curves(scores)),
                     wr.WeavePanelSummaryTable(table_name="test/classes"),
-                    wr.WeavePanelSummaryTable(table_name="test/examples"),
+                    wr.MediaBrowser(media_keys=["test/audio", "test/words"]),
                 ],
             ),
         ],

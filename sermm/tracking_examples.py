@@ -1,4 +1,4 @@
-"""Test utterances as a W&B table: to be heard, and to be seen with their words and attention."""
+"""Test utterances in W&B: to be heard, and to be seen with their words and attention."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def log_examples(
         return
     import wandb
 
-    rows = []
+    clips, pictures = [], []
     with tempfile.TemporaryDirectory() as place:
         for index, utterance in enumerate(chosen):
             file = Path(place) / f"{index}.npz"
@@ -60,14 +60,8 @@ def log_examples(
             )
             example = read_alignment_example(file)
             clip = load_audio(prepared.audio_path(utterance), utterance.start_s, utterance.end_s)
-            rows.append(
-                [
-                    utterance.id,
-                    example.label,
-                    example.predicted,
-                    wandb.Audio(clip, sample_rate=SAMPLE_RATE),
-                    wandb.Html(alignment_picture(example), inject=False),
-                ]
-            )
-        columns: list[str | int] = ["utterance_id", "label", "predicted", "audio", "words"]
-        logger.experiment.log({"test/examples": wandb.Table(columns=columns, data=rows)})
+            caption = f"{utterance.id}: {example.label}, predicted {example.predicted}"
+            clips.append(wandb.Audio(clip, sample_rate=SAMPLE_RATE, caption=caption))
+            pictures.append(wandb.Html(alignment_picture(example), inject=False))
+    # not within a table: W&B keeps what a table holds outside the folder that is synced later
+    logger.experiment.log({"test/audio": clips, "test/words": pictures})

@@ -96,8 +96,7 @@ def test_versions_classes_and_examples_are_sent(offline: Workplace) -> None:
     (run,) = offline_runs(offline)
     (summary,) = inspect(run, "--summary")
     assert summary["summary"]["test/classes"]["nrows"] == 4
-    assert summary["summary"]["test/examples"]["nrows"] == 2
-    # the table is whole in the folder, with what it plays and shows
+    # all is in the folder, to be synced from anywhere
     media = [path for path in run.rglob("*") if path.is_file()]
     assert len([path for path in media if path.suffix == ".wav"]) == 2
     assert len([path for path in media if path.suffix == ".html"]) == 2
