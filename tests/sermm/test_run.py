@@ -61,6 +61,7 @@ def test_what_a_run_leaves_behind(place: Workplace) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         ".lock",
         "alignment.npz",
+        "attention.json",
         "calibration.json",
         "checkpoints",
         "config.yaml",
@@ -229,11 +230,12 @@ def test_the_test_part_is_read_once_after_training(
     before = events[:start]
     assert len([kind for kind, _ in before if kind == "sample"]) == 3 * (48 + 16)
     assert not [name for _, name in before if name in tested or name in keys]
-    # afterwards each test utterance once, and nothing of the others; one more for the picture
+    # afterwards each test utterance once; then the validation part for the temperature, and test
+    # utterances again for what is shown
     after = [name for kind, name in events[start:] if kind == "sample"]
     assert sorted(after[:16]) == sorted(tested)
-    assert len(after) == 17
-    assert after[16] in tested
+    assert sorted(after[16:32]) == sorted(turn.name for turn in small_turns() if turn.session == 2)
+    assert set(after[32:]) <= set(tested)
 
 
 def feature_keys(place: Workplace, ids: list[str]) -> set[str]:
