@@ -17,7 +17,7 @@ from data_modules.store_description import FloatArray
 from sermm.config import TUNED, Config
 from sermm.extract import open_store
 from sermm.extract_precision import read_precision
-from sermm.limits import ENCODERS
+from sermm.limits_speech import ENCODERS
 from sermm.upstreams import SpeechUpstream, build_speech_upstream, options_of
 from sermm.upstreams.layers import LayerChoice, choose_layers
 

@@ -21,7 +21,7 @@ from sermm.config import (
 )
 from sermm.extras import expect_extra, expect_file
 from sermm.hub import check_ctc_model, check_speech_model, check_text_model
-from sermm.limits import check_labels
+from sermm.limits_corpus import check_labels
 from sermm.stage_one import stage_one_folder, stage_ones
 
 

@@ -133,6 +133,10 @@ LIGHT = [
     "sermm.config",
     "sermm.inputs",
     "sermm.limits",
+    "sermm.limits_corpus",
+    "sermm.limits_network",
+    "sermm.limits_speech",
+    "sermm.limits_values",
 ]
 HEAVY = {"torch", "torchaudio", "lightning", "transformers", "matplotlib", "torchmetrics", "wandb"}
 

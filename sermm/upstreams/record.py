@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sermm.limits import TRAINABLE
+from sermm.limits_speech import TRAINABLE
 from sermm.upstreams.architecture import Architecture
 from sermm.upstreams.code_bert import BertSettings
 from sermm.upstreams.encoded import EncoderUpstream
