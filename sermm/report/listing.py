@@ -34,6 +34,7 @@ from sermm.report.intervals_plot import Row, intervals_picture
 from sermm.report.page import render
 from sermm.report.terminal import draw, leak_text
 from sermm.scoring import Scoring
+from sermm.trivial import TRIVIAL
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def _picture(
         )
         for s in summaries
     ]
-    trivial = next(iter(summaries[0]["trivial"].values()))[headline]["pooled"]
+    chance = next(iter(TRIVIAL[scoring.kind]))
+    trivial = summaries[0]["trivial"][chance][headline]["pooled"]
     return intervals_picture(
         name,
         rows,

@@ -76,7 +76,9 @@ def _row_of_scores(
     spread = [with_spread(score["mean"], score["sd"]), number(score["sd_seeds"])]
     shown = 0 if brief else 2 if _has_seeds(summary) else 1
     texts = [with_interval(score["pooled"], score["ci95"]), *spread[:shown]]
-    trivial = [number(scores[name]["pooled"]) for scores in summary["trivial"].values()]
+    trivial = [
+        number(summary["trivial"][key][name]["pooled"]) for key in TRIVIAL[scoring_of(summary).kind]
+    ]
     return (*_scores(texts), *_scores(trivial, is_score=False))
 
 
