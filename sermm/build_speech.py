@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from sermm.build_parts import Parts
+from sermm.compiler import expect_compiler
 from sermm.config import ModelConfig, mel_bands, tunes_speech
 from sermm.nn.augment import FrameAugment, TimeStretch
 from sermm.nn.convolution import FrameConvolutions
@@ -27,6 +28,9 @@ def build_speech_input(parts: Parts) -> SpeechInput:
             upstream.freeze_feature_encoder()
         if config.trainer.gradient_checkpointing:
             upstream.checkpoint_gradients()
+        if config.trainer.compile and parts.speech_model is not None:
+            expect_compiler(config.trainer.accelerator)
+            upstream.compile_layers()
         return TrainedFrames(upstream, normalized=normalise == "layer")
     standardize = None
     if normalise in ("train", "speaker"):

@@ -336,6 +336,10 @@ class TrainerConfig:
     # activations of encoders that are trained are computed again in the backward pass, not kept:
     # less memory, more time
     gradient_checkpointing: bool = False
+    # torch.compile of the transformer layers of a speech upstream that is trained (the run needs a
+    # C++ compiler): the first batches take minutes, the rest less time. Dropout is drawn otherwise
+    # than without it; prediction from a checkpoint is not compiled
+    compile: bool = False
     num_threads: int = 1  # CPU threads a run; results depend on it in the last digits
     # a checkpoint is written after each validation, before a batch system stops the job, and
     # when this time has passed; 0: not by time

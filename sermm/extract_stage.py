@@ -7,7 +7,7 @@ each (``sermm extract NAME --shard 2/4``).
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -243,16 +243,19 @@ def announce(config: Config, work: Work) -> None:
 
 def warn(work: Work) -> None:
     """Count the clips that an upstream cannot take as they are."""
-    shortest, longest = work.upstream.min_samples, work.upstream.max_samples
-    if short := sum(clip.num_samples < shortest for clip in work.clips):
+    warn_of_lengths(work.upstream, [clip.num_samples for clip in work.clips])
+
+
+def warn_of_lengths(upstream: SpeechUpstream, num_samples: Iterable[int]) -> None:
+    """Count the clips of these lengths that an upstream cannot take as they are."""
+    sizes = list(num_samples)
+    shortest, longest = upstream.min_samples, upstream.max_samples
+    if short := sum(size < shortest for size in sizes):
+        say(f"{short} clips are shorter than a window and are filled up with zeros", style="yellow")
+    if longest and (long := sum(size > longest for size in sizes)):
         say(
-            f"{short} clips are shorter than a window and were filled up with zeros",
-            style="yellow",
-        )
-    if longest and (long := sum(clip.num_samples > longest for clip in work.clips)):
-        say(
-            f"{long} clips are longer than {work.upstream.name} takes at once and were computed "
-            "in overlapping pieces",
+            f"{long} clips are longer than {upstream.name} takes at once and are computed in "
+            "overlapping pieces",
             style="yellow",
         )
 

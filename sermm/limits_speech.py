@@ -129,6 +129,13 @@ def _one_layer(layers: str) -> bool:
 def check_tuning(config: Config) -> None:
     """An upstream that is trained reads waveforms, and its frames move with every step."""
     speech = config.model.speech
+    if config.trainer.compile and (not tunes_speech(config) or speech.upstream == "wav2vec"):
+        raise ConfigError(
+            "trainer.compile",
+            expected="false where no transformer of a speech upstream is trained",
+            got="true",
+            fix="leave it out, or train huggingface or speech_bert with model.speech.frozen=false",
+        )
     if not tunes_speech(config):
         if needs_speech(config) and speech.upstream == "huggingface" and speech.name == SCRATCH:
             raise ConfigError(

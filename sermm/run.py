@@ -20,6 +20,7 @@ from data_modules.errors import RunFailedError, first_ids
 from data_modules.prepare import Prepared
 from data_modules.recognised import read_recognised
 from data_modules.selection import Selection
+from sermm.allocator import keep_large_blocks
 from sermm.build_checkpoint import checkpoint_record
 from sermm.build_data import RunData, build_data
 from sermm.build_facts import DataFacts
@@ -39,7 +40,7 @@ from sermm.config import (
 )
 from sermm.earlier_runs import find_start
 from sermm.example import write_example
-from sermm.extract_stage import extract_each
+from sermm.extract_stage import extract_each, warn_of_lengths
 from sermm.features import speech_upstream, stored_facts
 from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.ranks import is_first, num_ranks
@@ -103,6 +104,12 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | Validation | None:
         # Lightning would set its own number of threads otherwise
         os.environ.setdefault("OMP_NUM_THREADS", str(config.trainer.num_threads))
         _say_update(config, data)
+    if data.speech_model is not None:
+        keep_large_blocks()
+        if is_first(config):
+            ids = [name for part in data.fold.parts().values() for name in part]
+            sizes = [prepared.media[name].num_samples for name in ids]
+            warn_of_lengths(data.speech_model, sizes)
     if not is_first(config):
         _train(config, data, logger=False)
         return None

@@ -171,6 +171,19 @@ class EncoderUpstream(SpeechUpstream):
         """In training, compute activations again in the backward pass instead of keeping them."""
         self.encoder.checkpointed = True
 
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Compile the transformer layers when they are first called.
+
+        Names in the state dict stay. Sizes of batches are dynamic: each new kind of call (training
+        or evaluation, with padding or without, one clip or several) is compiled once for all layers
+        and all lengths.
+
+        Args:
+            backend: Of ``torch.compile``.
+        """
+        for layer in self.encoder.transformer_layers():
+            layer.compile(dynamic=True, backend=backend)
+
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but a frozen upstream stays in evaluation."""
         super().train(mode and not self.frozen)

@@ -75,6 +75,10 @@ class FrameEncoder(nn.Module, ABC):
     def keep_layers(self, num_layers: int) -> None:
         """Remove the transformer layers above the first few, and what follows the last one."""
 
+    def transformer_layers(self) -> Sequence[nn.Module]:
+        """Those that are left; convolutional encoders have none."""
+        return ()
+
     @abstractmethod
     def front(self) -> nn.Module | None:
         """What :meth:`freeze_front` freezes; None if there are no such weights."""

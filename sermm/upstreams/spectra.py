@@ -73,6 +73,10 @@ class ConformerEncoder(FrameEncoder):
     def front(self) -> None:
         """There are no convolutions below this transformer."""
 
+    def transformer_layers(self) -> Sequence[nn.Module]:
+        """Of the model."""
+        return list(self.model.encoder.layers)
+
     def keep_layers(self, num_layers: int) -> None:
         """Remove what only higher states need."""
         if num_layers < self.num_transformer_layers:
@@ -145,6 +149,10 @@ class WhisperEncoder(FrameEncoder):
     def front(self) -> nn.Module:
         """The two convolutions over log-mel frames."""
         return nn.ModuleList([self.model.conv1, self.model.conv2])
+
+    def transformer_layers(self) -> Sequence[nn.Module]:
+        """Of the model."""
+        return list(self.model.layers)
 
     def keep_layers(self, num_layers: int) -> None:
         """Remove what only higher states need."""

@@ -106,6 +106,10 @@ class SpeechBertEncoder(FrameEncoder):
         """The way to the codes."""
         return self.quantizer
 
+    def transformer_layers(self) -> Sequence[nn.Module]:
+        """Of the RoBERTa."""
+        return list(self.bert.layers)
+
     def keep_layers(self, num_layers: int) -> None:
         """Remove the transformer layers above the first few."""
         self.bert.keep_layers(num_layers)

@@ -87,6 +87,10 @@ class WaveEncoder(FrameEncoder):
         front: nn.Module = self.model.feature_extractor
         return front
 
+    def transformer_layers(self) -> Sequence[nn.Module]:
+        """Of the model."""
+        return list(self.model.encoder.layers)
+
     def keep_layers(self, num_layers: int) -> None:
         """Remove what only higher states need."""
         if num_layers < self.num_transformer_layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +10,16 @@ import pytest
 import torch
 
 from benchmarks.tiny_converted import save_convolutions, save_speech_bert
+from data_modules.errors import ConfigError
 from data_modules.text import Tokenizer
 from sermm.build_checkpoint import load_task
 from sermm.build_data import build_data
 from sermm.checkpoints import read_checkpoint
+from sermm.compiler import expect_compiler
 from sermm.compose import load_config
+from sermm.extract_stage import warn_of_lengths
 from sermm.stages import load_ready, make_selection
+from sermm.upstreams.encoded import EncoderUpstream
 from tests.sermm.upstreams.speech_models import Models
 from tests.sermm.workplace import Workplace, probabilities, read_json, read_table
 
@@ -121,6 +126,16 @@ def test_training_changes_what_is_not_frozen(
         ("acoustic", ("model.speech.upstream=logmel",), "model.speech.upstream: expected hugg"),
         ("acoustic", ("model.speech.upstream=vq_wav2vec",), "model.speech.upstream: expected hugg"),
         ("linear", (), "model.task: expected acoustic or fusion with model.speech.frozen=false"),
+        (
+            "acoustic",
+            ("trainer.compile=true", "model.speech.upstream=wav2vec"),
+            "trainer.compile: expected false where no transformer",
+        ),
+        (
+            "acoustic",
+            ("trainer.compile=true", "model.speech.frozen=true"),
+            "trainer.compile: expected false where no transformer",
+        ),
         ("acoustic", ("model.speech.layers=0,9",), "model.speech.layers: expected last, mean, all"),
     ],
 )
@@ -146,3 +161,62 @@ def test_long_utterances_are_left_out_of_training_and_listed(place: Workplace) -
     said = place.sermm("fit", *place.settings("linear", "data.max_seconds=0.01"))
     assert said.status == 2
     assert "data.max_seconds: expected training utterances of fold 0" in said.err
+
+
+def test_clips_that_are_filled_up_or_cut_into_pieces_are_counted(
+    place: Workplace, folders: dict[str, Path]
+) -> None:
+    pieces = ("model.speech.chunk_s=0.3", "model.speech.chunk_overlap_s=0.1")
+    settings = tuned("huggingface", folders["huggingface"], *pieces)
+    said = place.sermm("fit", *place.settings("acoustic", *settings))
+    assert said.status == 0
+    told = " ".join(said.out.split())
+    assert re.search(r"\d+ clips are longer than huggingface takes at once and are computed", told)
+    assert "shorter than a window" not in told
+
+
+def test_counts_of_clips_by_length(capsys: pytest.CaptureFixture[str], models: Models) -> None:
+    upstream = models.load("wav2vec2, group norm", chunk_s=0.3, chunk_overlap_s=0.1)
+    assert upstream.max_samples is not None
+    fits = (upstream.min_samples, upstream.max_samples)
+    warn_of_lengths(upstream, fits)
+    assert capsys.readouterr().out == ""
+    warn_of_lengths(upstream, (*fits, fits[0] - 1, fits[0] - 2, fits[1] + 1))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "2 clips are shorter than a window" in told
+    assert "1 clips are longer than huggingface takes at once" in told
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_compiled_encoder_is_trained_and_its_checkpoint_is_not_compiled(
+    place: Workplace, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = []
+
+    def by_the_tracer(upstream: EncoderUpstream) -> None:
+        compiled.append(upstream)
+        for layer in upstream.encoder.transformer_layers():
+            layer.compile(dynamic=True, backend="eager")
+
+    monkeypatch.setattr("sermm.build_speech.expect_compiler", compiled.append)
+    monkeypatch.setattr(EncoderUpstream, "compile_layers", by_the_tracer)
+    settings = tuned("huggingface", folders["huggingface"], "trainer.compile=true")
+    folder = place.fit("acoustic", *settings)
+    assert compiled[0] == "cpu"
+    assert isinstance(compiled[1], EncoderUpstream)
+    load_task(folder / "checkpoints" / "best.ckpt")
+    assert len(compiled) == 2
+
+
+def test_no_compiler_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(function: object) -> object:
+        def call(values: object) -> None:
+            raise RuntimeError("No working C++ compiler found\nand more")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(ConfigError, match="compiler found; install") as caught:
+        expect_compiler("cpu")
+    assert caught.value.where == "trainer.compile"

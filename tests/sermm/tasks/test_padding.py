@@ -13,7 +13,15 @@ from torch import Tensor
 
 from data_modules.batch import Batch, Sample, collate
 from sermm.tasks.base import EmotionTask
-from tests.sermm.tasks.tiny import TASKS, random_samples, tiny_config, tiny_task, with_garbage
+from sermm.upstreams.encoded import EncoderUpstream
+from tests.sermm.tasks.tiny import (
+    TASKS,
+    TRAINED,
+    random_samples,
+    tiny_config,
+    tiny_task,
+    with_garbage,
+)
 
 # (frames, word pieces): one of each upwards, odd and even, long words with few pieces and back
 SIZES = [(1, 1), (2, 3), (7, 2), (12, 5), (12, 9), (9, 4), (1, 6), (17, 1)]
@@ -89,8 +97,12 @@ def gradients(task: EmotionTask, batch: Batch) -> dict[str, Tensor | None]:
 @pytest.mark.parametrize("name", TASKS)
 def test_gradients_do_not_depend_on_the_batch(name: str) -> None:
     config = tiny_config(name)
-    task = deepcopy(tiny_task(config)).double().eval()
-    samples = [in_double(sample) for sample in random_samples(config, SIZES)]
+    task = deepcopy(tiny_task(config)).eval()
+    samples = random_samples(config, SIZES)
+    tolerance = 1e-3  # an upstream gives float32 whatever its weights are
+    if not name.endswith(TRAINED):
+        tolerance = 1e-9
+        task, samples = task.double(), [in_double(sample) for sample in samples]
     together = gradients(task, with_garbage(samples))
     alone = [gradients(task, collate([sample])) for sample in samples]
     assert together
@@ -99,7 +111,8 @@ def test_gradients_do_not_depend_on_the_batch(name: str) -> None:
         assert gradient is not None
         expected = sum(part for part in parts if part is not None)
         assert isinstance(expected, Tensor)
-        torch.testing.assert_close(gradient, expected, atol=1e-9, rtol=1e-9, msg=parameter)
+        error = (gradient - expected).norm() / expected.norm().clamp(min=1e-3)
+        assert error < tolerance, parameter
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -110,10 +123,17 @@ def test_gradient_reaches_what_should_train_and_nothing_else(name: str, frozen: 
     batch = with_garbage(random_samples(config, SIZES))
     before = {key: value.clone() for key, value in task.state_dict().items()}
     task.output(task(batch), batch).backward()
-    text = task.pretrained().get("text")
-    kept = {id(p) for p in text.parameters()} if text is not None and frozen else set()
-    # BERT's attention keys have a bias that softmax cannot see
-    invisible = ("attention.self.key.bias",)
+    parts = task.pretrained()
+    kept = set()
+    if frozen and "text" in parts:
+        kept |= {id(p) for p in parts["text"].parameters()}
+    if frozen and (upstream := parts.get("speech")) is not None:
+        assert isinstance(upstream, EncoderUpstream)
+        front = upstream.encoder.front()
+        assert front is not None
+        kept |= {id(p) for p in front.parameters()}
+    # attention keys have a bias that softmax cannot see
+    invisible = ("attention.self.key.bias", "attention.k_proj.bias")
     for parameter_name, parameter in task.named_parameters():
         if id(parameter) in kept:
             assert not parameter.requires_grad

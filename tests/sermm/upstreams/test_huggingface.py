@@ -386,3 +386,23 @@ def test_another_family_is_another_fingerprint(models: Models, tmp_path: Path) -
     assert len(prints) == len(SPEECH)
     other = save_speech_model(GROUP, tmp_path / "other", seed=1)
     assert load_huggingface(name=str(other)).fingerprint() not in prints
+
+
+# torch's own: it imports what it deprecates, and the tracer looks at .grad of what is no leaf
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("family", SPEECH)
+def test_compiled_layers_change_nothing(models: Models, family: str) -> None:
+    """With the tracer alone: what it makes of the layers, not what a compiler makes of that."""
+    torch.compiler.reset()
+    plain, compiled = models.load(family), models.load(family)
+    names = list(compiled.state_dict())
+    compiled.compile_layers("eager")
+    layers = compiled.encoder.transformer_layers()
+    assert len(layers) == compiled.encoder.num_transformer_layers
+    assert list(compiled.state_dict()) == names
+    loss, expected = step(plain)
+    again, found = step(compiled)
+    torch.testing.assert_close(again, loss)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-4)
