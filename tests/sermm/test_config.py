@@ -52,6 +52,8 @@ NOT_RESULTS = {
     "tracking.wandb",
     "tracking.project",
     "tracking.entity",
+    "tracking.examples",
+    "tracking.tensorboard",
 }
 
 
