@@ -49,9 +49,9 @@ from sermm.config import (
     second_speech,
     tunes_speech,
 )
+from sermm.earlier_runs import expect_unseen_by_stage_ones
 from sermm.features import open_features, stored_upstream
 from sermm.reconstruction_metrics import CONTROLS
-from sermm.stage_one import check_test_part
 from sermm.tuned import tuned_text
 from sermm.upstreams import SpeechUpstream
 from sermm.upstreams.encoded import EncoderUpstream
@@ -111,7 +111,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     cached = needs_speech(config) and speech_model is None
     source = _speech_source(config, prepared) if cached else None
     if config.test:
-        check_test_part(config, fold.test)
+        expect_unseen_by_stage_ones(config, fold.test)
     if source is not None and config.model.speech.normalise == "speaker":
         source = _by_speaker(source, selection)
     vectors = _vector_sources(config, prepared)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 from sermm.build_checkpoint import load_task
 from sermm.config import Config
@@ -35,19 +33,3 @@ def start_weights(task: EmotionTask, config: Config, test: Sequence[str]) -> Non
     assert isinstance(task, AcousticTask)
     assert isinstance(pretrained, PretrainTask)
     task.encoder.load_state_dict(pretrained.encoder.state_dict())
-
-
-def starting_facts(config: Config) -> dict[str, Any]:
-    """What the record of a run says of the run it started from."""
-    earlier = find_start(config)
-    if earlier is None:
-        return {}
-    with earlier.checkpoint.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {
-        "started_from": {
-            "run": f"{earlier.folder.parent.name}/{earlier.folder.name}",
-            "fingerprint": earlier.metrics.fingerprint,
-            "checkpoint_sha256": digest,
-        }
-    }

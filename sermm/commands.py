@@ -13,11 +13,11 @@ from data_modules.corpora import find_corpus
 from data_modules.errors import ConfigError, CorpusNotFoundError, RunFailedError
 from sermm.align_options import AlignOptions, check_options
 from sermm.config import Config
+from sermm.earlier_runs import check_earlier_runs, find_stage_ones, stage_ones
 from sermm.extract_options import ExtractOptions
 from sermm.inputs import check_inputs
 from sermm.report_commands import write_and_print
 from sermm.rundir import experiment_folder
-from sermm.stage_one import check_stage_ones, stage_ones
 from sermm.terminal import console, progress_bar, say
 from sermm.validation import Validation
 
@@ -195,7 +195,7 @@ def _extract_of_runs(config: Config) -> None:
     prepared = make_ready(config)
     for key in plan_runs(config, len(make_selection(config, prepared).folds)):
         of_run = config_of(config, key)
-        check_stage_ones(of_run)
+        find_stage_ones(of_run)
         extract_each(of_run, prepared, of_run=True)
 
 
@@ -246,7 +246,6 @@ def run_experiment(config: Config, *, on: str = "", options: Sequence[str] = ())
             "--on-option", expected="an engine beside it", got="none", fix="add --on slurm"
         )
     check_inputs(config)
-    from sermm.earlier_runs import find_start
     from sermm.plan import config_of, execute, plan_runs
     from sermm.plan_jobs import execute_on, plan_engine
     from sermm.stages import hash_of_data, make_ready, make_selection
@@ -256,9 +255,8 @@ def run_experiment(config: Config, *, on: str = "", options: Sequence[str] = ())
     selection = make_selection(config, prepared)
     keys = plan_runs(config, len(selection.folds))
     for key in keys:  # what cannot be drawn or had is told before anything is trained
-        check_stage_ones(config_of(config, key))
+        check_earlier_runs(config_of(config, key))
         selection.fold_of_size(key.fold, key.size, key.seed, config.data.draw)  # type: ignore[arg-type]
-        find_start(config_of(config, key))
     sha256 = hash_of_data(config, prepared, selection)
     if engine is None:
         outcome = execute(config, keys, sha256)

@@ -1,23 +1,34 @@
-"""The same fold's run of another experiment: what this one starts from or reads.
+"""The same fold's run of another experiment: what this one starts from, or whose encoder it reads.
 
 What was learned there must not have heard what is scored here. That is proved by its predictions:
-every test utterance of this run is a test utterance of that one. Imports no torch.
+every test utterance of this run is a test utterance of that one. Imports no torch; weights are
+loaded in ``build_start.py`` and ``tuned.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.errors import ConfigError, LeakError, first_ids
-from data_modules.plain_yaml import read_yaml
-from sermm.compose import from_dict
-from sermm.config import Config, valid_keys, value_of
-from sermm.run_metrics import RunKey, RunMetrics, read_run_metrics
+from sermm.compose import from_dict, read_mapping
+from sermm.config import (
+    TUNED,
+    Config,
+    needs_speech,
+    needs_text,
+    second_speech,
+    valid_keys,
+    value_of,
+)
+from sermm.run_metrics import RunKey, RunMetrics, read_json_object, read_run_metrics
 
 START_KEY = "model.backbone.start"
 _OWN = ("model.backbone.start", "model.backbone.start_seed", "model.backbone.frozen")
+_FOLDS = ("corpus", "protocol")
+# what decides which utterances an encoder has learned from, and by what
+_LEARNED_FROM = ("corpus", "labels", "protocol", "draw")
 
 
 @dataclass(frozen=True)
@@ -37,84 +48,191 @@ class EarlierRun:
     @property
     def checkpoint(self) -> Path:
         """Weights of its best epoch."""
-        return self.folder / "checkpoints" / "best.ckpt"
+        return best_checkpoint(self.folder)
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """Weights of the best epoch of a run."""
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def experiment_folder_of(config: Config, experiment: str) -> Path:
+    """Folder of another experiment: a path, or a name among the runs."""
+    return Path(experiment) if "/" in experiment else Path(config.runs) / experiment
+
+
+def no_run(where: str, folder: Path, fix: str) -> ConfigError:
+    """What is told where a run that another one needs is not there, or not finished."""
+    return ConfigError(
+        where,
+        expected=f"a finished run in {folder}",
+        got="one that is not finished" if folder.is_dir() else "none",
+        fix=fix,
+    )
 
 
 def find_earlier_run(
-    config: Config, experiment: str, *, key: str, seed: int | None = None
+    config: Config,
+    experiment: str,
+    *,
+    key: str,
+    wanted: RunKey,
+    alike: Sequence[str] = _FOLDS,
 ) -> EarlierRun:
-    """The run of an experiment on the fold of this one, with its whole training part.
+    """A run of another experiment, whose folds are those of this one.
 
     Args:
-        config: Of this run; both experiments lie in ``runs``.
-        experiment: Name of the other one.
+        config: Of this run.
+        experiment: The other one, by name or folder.
         key: Configuration key that names it, for errors.
-        seed: Of that run; None for the seed of this one.
+        wanted: Which of its runs.
+        alike: Keys of ``data`` in which both agree.
 
     Raises:
-        ConfigError: There is no such finished run, or it is of another corpus or protocol.
-        DataError: Its files are damaged.
+        ConfigError: There is no such finished run, its configuration is damaged, or of other data.
+        DataError: Its results are damaged.
     """
-    wanted = RunKey(config.fold, config.seed if seed is None else seed)
-    folder = Path(config.runs) / experiment / wanted.folder_name
+    where = f"{key}={experiment}"
+    folder = experiment_folder_of(config, experiment) / wanted.folder_name
     if not (folder / "metrics.json").is_file():
-        raise ConfigError(
-            f"{key}={experiment}",
-            expected=f"a finished run in {folder}",
-            got="none",
-            fix=f"run `sermm experiment {experiment}` with fold {wanted.fold} and seed "
-            f"{wanted.seed} in its plan first",
+        of_size = "" if wanted.size is None else f", size {wanted.size}"
+        raise no_run(
+            where,
+            folder,
+            f"run `sermm experiment {experiment}` with fold {wanted.fold}, seed {wanted.seed}"
+            f"{of_size} in its plan first",
         )
     metrics = read_run_metrics(folder / "metrics.json")
-    tree = read_yaml(folder / "config.yaml")
-    earlier = from_dict(tree if isinstance(tree, dict) else {}, str(folder / "config.yaml"))
-    for what in ("corpus", "protocol"):
+    path = folder / "config.yaml"
+    earlier = from_dict(read_mapping(path), str(path))
+    for what in alike:
         expected, got = getattr(config.data, what), getattr(earlier.data, what)
         if got != expected:
             raise ConfigError(
-                f"{key}={experiment}",
-                expected=f"an experiment on data.{what}={expected}, whose folds are those of now",
-                got=got,
-                fix="choose another, or run it on this one",
+                where,
+                expected=f"data.{what}={expected}, as here",
+                got=str(got),
+                fix="choose another experiment: what this one tests may have trained that one",
             )
     return EarlierRun(folder, earlier, metrics)
 
 
-def expect_unseen(earlier: EarlierRun, test: Sequence[str], *, key: str) -> None:
+def expect_unseen(
+    earlier: EarlierRun, test: Collection[str], *, key: str, same: bool = False
+) -> None:
     """Prove that an earlier run has not trained on utterances, nor chosen by them.
 
     Args:
         earlier: The run.
         test: Ids of the test part of this one.
         key: Configuration key that names it, for errors.
+        same: Whether that run may have tested no others either.
 
     Raises:
-        LeakError: Some are not in its test part.
+        LeakError: Some are not in its test part, or it has tested others.
         DataError: Its predictions are damaged.
     """
     from sermm.predictions import predictions_file, read_predictions  # NumPy
 
     tested = set(read_predictions(earlier.folder / predictions_file()).ids)
-    seen = sorted(set(test) - tested)
-    if seen:
-        raise LeakError(
-            f"{key}={earlier.folder.parent.name}",
-            expected="all test utterances of this run in the test part of that one",
-            got=f"{len(seen)} that it may have trained on: {first_ids(seen)}",
-            fix="run both on the same labels and release",
+    seen, more = sorted(set(test) - tested), sorted(tested - set(test))
+    if not seen and not (same and more):
+        return
+    raise LeakError(
+        f"{key}={earlier.folder.parent.name}",
+        expected=f"a run with the {len(set(test))} test utterances of this one",
+        got=f"{len(seen)} that it may have trained on: {first_ids(seen)}"
+        if seen
+        else f"{len(more)} more in {earlier.folder}: {first_ids(more)}",
+        fix="run both on the same labels and release",
+    )
+
+
+def check_earlier_runs(config: Config) -> None:
+    """Whether all runs that this one needs are there, finished, and of the same data.
+
+    Raises:
+        ConfigError: As :func:`find_start` and :func:`find_earlier_run`.
+        DataError: Files of one are damaged.
+    """
+    find_start(config)
+    find_stage_ones(config)
+
+
+def stage_ones(config: Config) -> dict[str, str]:
+    """Experiments whose encoders are taken, by the key that names them."""
+    model = config.model
+    used: dict[str, str] = {}
+    if needs_speech(config) and model.speech.upstream == TUNED:
+        used["model.speech.name"] = model.speech.name
+    if second_speech(config) is not None and model.speech2.upstream == TUNED:
+        used["model.speech2.name"] = model.speech2.name
+    if needs_text(config) and model.text.name == TUNED:
+        used["model.text.experiment"] = model.text.experiment
+    return used
+
+
+def stage_one_run(config: Config, experiment: str) -> Path:
+    """Folder of its run with the fold, seed and size of this one: another's has heard this test."""
+    return experiment_folder_of(config, experiment) / _own_key(config).folder_name
+
+
+def find_stage_ones(config: Config) -> dict[str, EarlierRun]:
+    """The runs that encoders are taken from, by the key that names their experiment.
+
+    Raises:
+        ConfigError: As :func:`find_earlier_run`.
+        DataError: Files of one are damaged.
+    """
+    return {
+        key: find_earlier_run(
+            config, experiment, key=key, wanted=_own_key(config), alike=_LEARNED_FROM
         )
+        for key, experiment in stage_ones(config).items()
+    }
+
+
+def expect_unseen_by_stage_ones(config: Config, test: Collection[str]) -> None:
+    """Prove that encoders have been tested on the same utterances, so that none learned from them.
+
+    Raises:
+        LeakError: One was not.
+        ConfigError: As :func:`find_earlier_run`.
+        DataError: Files of one are damaged.
+    """
+    for key, earlier in find_stage_ones(config).items():
+        expect_unseen(earlier, test, key=key, same=True)
+
+
+def stage_one_state(config: Config) -> list[str]:
+    """What tells the first stages of an experiment from others, for the hash of its data."""
+    told = []
+    for _, name in sorted(stage_ones(config).items()):
+        folder = experiment_folder_of(config, name)
+        for path in sorted(folder.glob("*/environment.json"))[:1]:
+            record = read_json_object(path)
+            told.append(f"{record['fingerprint']} {record['data_sha256']}")
+    return told
+
+
+def _own_key(config: Config) -> RunKey:
+    return RunKey(config.fold, config.seed, config.size)
 
 
 def find_start(config: Config) -> EarlierRun | None:
     """The finished pre-training that a run starts from; None if it starts from scratch.
 
     Raises:
-        ConfigError: There is none, or its encoder is another one.
+        ConfigError: As :func:`find_earlier_run`, or its encoder is another one.
+        DataError: Its results are damaged.
     """
     backbone = config.model.backbone
     if not backbone.start:
         return None
-    earlier = find_earlier_run(config, backbone.start, key=START_KEY, seed=backbone.start_seed)
+    seed = config.seed if backbone.start_seed is None else backbone.start_seed
+    # with all of its training part, whatever budget of labels this run has
+    wanted = RunKey(config.fold, seed)
+    earlier = find_earlier_run(config, backbone.start, key=START_KEY, wanted=wanted)
     if earlier.config.model.task != "pretrain":
         raise ConfigError(
             f"{START_KEY}={backbone.start}",

@@ -19,10 +19,10 @@ from sermm.config import (
     needs_word_times,
     second_speech,
 )
+from sermm.earlier_runs import experiment_folder_of, no_run, stage_ones
 from sermm.extras import expect_extra, expect_file
 from sermm.hub import check_ctc_model, check_speech_model, check_text_model
 from sermm.limits_corpus import check_labels
-from sermm.stage_one import stage_one_folder, stage_ones
 
 
 def corpus_root(config: Config) -> Path:
@@ -71,14 +71,9 @@ def check_inputs(config: Config) -> None:
     if config.tracking.tensorboard:
         expect_extra("tensorboard", "tracking.tensorboard=true")
     for key, name in stage_ones(config).items():
-        folder = stage_one_folder(config, name)
+        folder = experiment_folder_of(config, name)
         if not folder.is_dir():
-            raise ConfigError(
-                f"{key}={name}",
-                expected=f"an experiment that has run, in {folder}",
-                got="no folder",
-                fix=f"run `sermm experiment {name}` first",
-            )
+            raise no_run(f"{key}={name}", folder, f"run `sermm experiment {name}` first")
     for spoken in (config, second_speech(config)):
         if spoken is None or not needs_audio(spoken):
             continue

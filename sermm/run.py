@@ -25,29 +25,24 @@ from sermm.build_checkpoint import checkpoint_record
 from sermm.build_data import RunData, build_data
 from sermm.build_facts import DataFacts
 from sermm.build_model import build_task
-from sermm.build_start import start_weights, starting_facts
+from sermm.build_start import start_weights
 from sermm.calibration import fit_temperature, write_calibrations
 from sermm.config import (
-    SCRATCH,
-    TUNED,
     Config,
     fingerprint,
-    needs_audio,
     needs_speech,
     needs_text,
     ready_features,
     to_yaml,
 )
-from sermm.earlier_runs import find_start
+from sermm.earlier_runs import check_earlier_runs, find_start
 from sermm.example import write_example
 from sermm.extract_stage import extract_each, warn_of_lengths
-from sermm.features import speech_upstream, stored_facts
 from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.ranks import is_first, num_ranks
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import alone_in, environment, is_done, run_folder
 from sermm.scoring import find_scoring
-from sermm.stage_one import check_stage_ones, stage_one_run, stage_ones
 from sermm.stages import failed_checks, hash_of_data, make_selection, stores_features, wanted_ids
 from sermm.tasks.base import EmotionTask, Predictions
 from sermm.terminal import console, say
@@ -61,10 +56,8 @@ from sermm.tracking import (
 )
 from sermm.tracking_examples import log_examples
 from sermm.train import TrainingOptions, TrainingResult, train
-from sermm.upstreams import EXTRA_UPSTREAMS, PRETRAINED_UPSTREAMS
-from sermm.upstreams.encoded import EncoderUpstream
-from sermm.upstreams.text import text_model_facts
 from sermm.validation import Validation, write_validation
+from sermm.weights_record import weights_record
 from sermm.word_attention import write_attention
 
 NORMALISED = "features are normalised over all clips of a speaker, test audio included"
@@ -92,9 +85,8 @@ def fit(config: Config, prepared: Prepared) -> RunMetrics | Validation | None:
     folder = run_folder(config)
     if is_done(config, sha256):
         return None
-    find_start(config)
+    check_earlier_runs(config)
     torch.set_num_threads(config.trainer.num_threads)
-    check_stage_ones(config)
     if stores_features(config):
         extract_each(config, prepared, wanted_ids(config, prepared), of_run=True)
     torch.manual_seed(config.seed)
@@ -164,7 +156,7 @@ def _fit(
         _write_too_long(config, selection)
     write_json(
         folder / "environment.json",
-        environment(config, sha256) | _started_from(config) | _update(config, data),
+        environment(config, sha256) | weights_record(config) | _update(config, data),
     )
     logger = build_logger(config, folder)
     try:
@@ -231,26 +223,6 @@ def _update(config: Config, data: RunData) -> dict[str, Any]:
             "batches_a_rank": config.optim.accumulate,
         }
     }
-
-
-def _started_from(config: Config) -> dict[str, Any]:
-    """The pretrained weights of a run, if it has any."""
-    text, speech = config.model.text, config.model.speech
-    models: dict[str, Any] = starting_facts(config)
-    if taken := {name: str(stage_one_run(config, name)) for name in stage_ones(config).values()}:
-        models["trained_by"] = taken
-    if needs_text(config) and text.name not in ("scratch", TUNED):
-        models["text_model"] = text_model_facts(text.name, text.revision)
-    has_weights = speech.upstream in PRETRAINED_UPSTREAMS and speech.name != SCRATCH
-    if needs_audio(config) and has_weights:
-        upstream = speech_upstream(config)
-        assert isinstance(upstream, EncoderUpstream), "as all that have weights"
-        models["speech_model"] = upstream.facts()
-    if stores_features(config) and speech.upstream in PRETRAINED_UPSTREAMS:
-        models["speech_features"] = stored_facts(config)
-    if needs_audio(config) and speech.upstream in EXTRA_UPSTREAMS:
-        models["speech_model"] = dict(speech_upstream(config).options())
-    return models
 
 
 def _options(config: Config, headline: str) -> TrainingOptions:

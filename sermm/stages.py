@@ -32,9 +32,9 @@ from sermm.config import (
     ready_features,
     tunes_speech,
 )
+from sermm.earlier_runs import stage_one_state
 from sermm.inputs import check_inputs, corpus_root
 from sermm.schemes import scheme_of
-from sermm.stage_one import stage_one_state
 from sermm.terminal import progress_bar, say
 
 

@@ -1,4 +1,4 @@
-"""Encoders out of the checkpoints of another experiment's runs (``stage_one.py`` says which)."""
+"""Encoders out of the checkpoints of another experiment's runs (``earlier_runs.py`` says which)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from data_modules.text import Tokenizer
 from sermm.build_checkpoint import load_task
 from sermm.build_facts import DataFacts
 from sermm.config import Config
+from sermm.earlier_runs import best_checkpoint, stage_one_run
 from sermm.nn.encoders import TextEncoder
 from sermm.nn.speech_input import TrainedFrames
-from sermm.stage_one import stage_one_run
 from sermm.tasks.base import EmotionTask
 from sermm.upstreams.encoded import EncoderUpstream
 
@@ -48,7 +48,7 @@ def tuned_text(config: Config) -> tuple[Tokenizer, nn.Module, Mapping[str, Any]]
 
 
 def _load(config: Config, name: str) -> tuple[EmotionTask, DataFacts, Path]:
-    path = stage_one_run(config, name) / "checkpoints" / "best.ckpt"
+    path = best_checkpoint(stage_one_run(config, name))
     task, _, facts = load_task(path)
     return task, facts, path
 

@@ -115,7 +115,7 @@ def test_a_start_that_cannot_be(place: Workplace) -> None:
     said = place.sermm("fit", "finetune_demo", *arguments(place, "model.backbone.layers=2"))
     assert "model.backbone.layers: expected 1, as in" in said.err
     said = place.sermm("fit", "finetune_demo", *arguments(place, "data.protocol=demo-speaker5"))
-    assert "expected an experiment on data.protocol=demo-speaker5" in said.err
+    assert "expected data.protocol=demo-speaker5, as here, got demo-session5" in said.err
     fit(place, "scratch_demo", "optim.epochs=1")
     said = place.sermm(
         "fit", "finetune_demo", *arguments(place, "model.backbone.start=scratch_demo")

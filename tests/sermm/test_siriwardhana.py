@@ -129,6 +129,18 @@ def test_attention_reaches_the_head() -> None:
     assert torch.equal(task(batch), scores)
 
 
+def test_coattention_needs_both_modalities(place: Workplace, releases: dict[str, Path]) -> None:
+    said = place.sermm(
+        "fit",
+        "siriwardhana_coattention_iemocap",
+        f"data.root={releases['iemocap']}",
+        "model.modality_dropout=0.3",
+    )
+    assert said.status == 2
+    assert "model.modality_dropout: expected 0 with model.alignment=coattention" in said.err
+    assert said.err.count("\n") == 1
+
+
 def test_one_versus_rest_needs_classes(place: Workplace, releases: dict[str, Path]) -> None:
     said = place.sermm(
         "fit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,11 @@ def test_second_stages_read_what_first_ones_have_trained(
     runs = [fit(place, models, name) for name in firsts]
     for name in seconds:
         about = read_json(fit(place, models, name) / "environment.json")
-        assert {Path(path).resolve() for path in about["trained_by"].values()} == set(runs)
+        taken = about["trained_by"].values()
+        assert {Path(run["folder"]).resolve() for run in taken} == set(runs)
+        assert {run["checkpoint_sha256"] for run in taken} == {
+            sha256((run / "checkpoints" / "best.ckpt").read_bytes()).hexdigest() for run in runs
+        }
 
 
 def test_superb_is_a_linear_model_over_learned_shares_of_layers(
@@ -151,11 +156,36 @@ def test_the_encoder_is_that_of_the_same_fold(place: Workplace, models: dict[str
     assert hashes[0] != hashes[1]
 
 
+def test_two_upstreams_are_recorded_and_are_one_modality_to_do_without(
+    place: Workplace, models: dict[str, Path]
+) -> None:
+    folder = fit(
+        place,
+        models,
+        "morais_fbank_bert_fusion_iemocap",
+        *("model.pooling=mean", "model.modality_dropout=0.3", "optim.epochs=1"),
+        *("model.text.name=scratch", "model.text.frozen=false"),
+        *("model.text.hidden=16", "model.text.vocab_size=200"),
+        *("model.speech.upstream=huggingface", f"model.speech.name={models['wav2vec2']}"),
+        *("model.speech2.upstream=huggingface", f"model.speech2.name={models['hubert']}"),
+    )
+    about = read_json(folder / "environment.json")
+    hashes = [about[f"{place}_model"]["weights_sha256"] for place in ("speech", "speech2")]
+    assert len(set(hashes)) == 2
+    assert about["speech_features"]["store"] != about["speech2_features"]["store"]
+    # without speech is without both upstreams
+    metrics = read_json(folder / "metrics.json")
+    assert set(metrics["conditions"]) == {"only-speech", "only-text"}
+    task, _, facts = load_task(folder / "checkpoints" / "best.ckpt")
+    assert task.state_dict()["no_speech.vector"].shape == (facts.frame_dim,)
+
+
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
         ("metrics", "expected a finished run in"),
         ("protocol", "expected data.protocol=iemocap4-superb, as here, got iemocap4-session5"),
+        ("yaml", "config.yaml:1: expected YAML"),
         ("test", "expected a run with the 16 test utterances of this one"),
     ],
 )
@@ -165,6 +195,8 @@ def test_an_encoder_that_may_have_seen_the_test_part_is_refused(
     run = fit(place, models, BERT)
     if spoil == "metrics":
         (run / "metrics.json").unlink()
+    elif spoil == "yaml":
+        (run / "config.yaml").write_text("data: [")
     elif spoil == "protocol":
         path = run / "config.yaml"
         path.write_text(path.read_text().replace("iemocap4-superb", "iemocap4-session5"))
