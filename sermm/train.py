@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -111,6 +112,13 @@ class RankWatch(L.Callback):
         """By now all processes have been started."""
         if stage == "fit":
             watch_ranks(trainer.world_size, trainer.strategy.launcher)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """A collective call may fail before the watch has seen who died: let it look and tell."""
+        if trainer.world_size > 1 and isinstance(exception, RuntimeError):
+            time.sleep(3)
 
 
 class PeriodProgress(RichProgressBar):
