@@ -10,7 +10,7 @@ import yaml
 
 from data_modules.corpora import CORPORA, SCHEMES
 from data_modules.errors import SermmError
-from docs.make_experiments import updated
+from docs.make_experiments import PAGE, page
 from sermm.compose import experiment_names, load_config
 from sermm.config import valid_keys
 from sermm.scoring import find_scoring
@@ -166,14 +166,20 @@ def test_names_in_text_stand_in_the_code(page: Path) -> None:
         assert code in WORDS, f"{page.name} names {code}"
 
 
-def test_readme_has_the_experiments_at_hand() -> None:
-    text = pages.read(pages.README)
-    assert updated(text) == text, "run python docs/make_experiments.py"
-    table = text.partition("<!-- experiments -->\n")[2]
-    named = pages.column(f"\n\n{table}")
+def test_every_experiment_stands_on_its_page() -> None:
+    text = pages.read(PAGE)
+    assert page() == text, "run python docs/make_experiments.py"
+    named = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     files = [path.stem for path in (pages.ROOT / "experiments").glob("*.yaml")]
     assert len(files) > 10
     assert sorted(named) == sorted(files) == experiment_names()
+
+
+def test_readme_tells_what_names_of_experiments_begin_with() -> None:
+    table = pages.section(pages.read(pages.README), "Run")
+    told = re.findall(r"`(\w+_)\*`", table)
+    untold = [name for name in experiment_names() if not name.startswith(tuple(told))]
+    assert not untold
 
 
 def test_readme_has_the_corpora() -> None:
@@ -189,6 +195,7 @@ def test_readme_is_in_the_order_of_a_newcomer() -> None:
         "Prepare data",
         "Run",
         "Read results",
+        "Use a model",
         "Extend",
         "Layout and reading order",
         "Glossary",
