@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "experiments.md"
 _HEAD = """# Experiments
 
-Every file in `experiments/`, by corpus. `make experiment NAME=...` or `sermm experiment ...` runs
-one; all but those on the demo corpus need `data.root`. What the first word of a name means:
+Every file in `experiments/`, by corpus. `make experiment NAME=fusion_demo` runs one; all but those
+on the demo corpus need `data.root`. What the first word of a name means:
 [models](models.md). The papers' systems: [pre-training](pretraining.md),
 [fine-tuning](fine_tuning.md), [upstream and downstream](upstream_downstream.md),
 [data size](data_size.md).

@@ -101,7 +101,7 @@ def test_files_of_the_feature_cache(run: Path) -> None:
 def test_files_of_a_run(run: Path) -> None:
     there = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     # the lock is told in the text; the others come with a plan and with tracking
-    elsewhere = {"log.txt", "wandb_run_id.txt"}
+    elsewhere = {"log.txt", "wandb_run_id.txt", "too_long.csv"}
     assert set(told("Run folder")) == (there - {".lock"}) | elsewhere
     assert told("`metrics.json`") == names(RunMetrics) == list(read_json(run / "metrics.json"))
     classes = ("neutral", "happy", "angry", "sad")

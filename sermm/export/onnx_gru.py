@@ -29,13 +29,14 @@ def gru(values: Tensor, weight: Tensor, recurrence: Tensor, bias: Tensor) -> Ten
     size = recurrence.shape[2]
     layer = nn.GRU(values.shape[2], size).requires_grad_(False)
     from_input, from_state = bias[0].chunk(2)
-    for parameter, stored in (
-        (layer.weight_ih_l0, weight[0]),
-        (layer.weight_hh_l0, recurrence[0]),
-        (layer.bias_ih_l0, from_input),
-        (layer.bias_hh_l0, from_state),
-    ):
-        parameter.copy_(_swap_gates(stored))
+    layer.load_state_dict(
+        {
+            "weight_ih_l0": _swap_gates(weight[0]),
+            "weight_hh_l0": _swap_gates(recurrence[0]),
+            "bias_ih_l0": _swap_gates(from_input),
+            "bias_hh_l0": _swap_gates(from_state),
+        }
+    )
     states: Tensor = layer(values)[0]
     return states
 
@@ -58,16 +59,23 @@ class OnnxGru(nn.Module):
         layer: One layer, one direction, batch first.
     """
 
+    weight: Tensor
+    recurrence: Tensor
+    bias: Tensor
+
     def __init__(self, layer: nn.GRU) -> None:
         super().__init__()
         assert (layer.num_layers, layer.bidirectional, layer.batch_first) == (1, False, True)
+        stored = layer.state_dict()
         weights = {
-            "weight": _swap_gates(layer.weight_ih_l0),
-            "recurrence": _swap_gates(layer.weight_hh_l0),
-            "bias": torch.cat([_swap_gates(layer.bias_ih_l0), _swap_gates(layer.bias_hh_l0)]),
+            "weight": _swap_gates(stored["weight_ih_l0"]),
+            "recurrence": _swap_gates(stored["weight_hh_l0"]),
+            "bias": torch.cat(
+                [_swap_gates(stored["bias_ih_l0"]), _swap_gates(stored["bias_hh_l0"])]
+            ),
         }
         for name, value in weights.items():
-            self.register_buffer(name, value.detach().clone().unsqueeze(0))
+            self.register_buffer(name, value.clone().unsqueeze(0))
 
     def forward(self, values: Tensor) -> tuple[Tensor, None]:
         """``(B, F, D)`` to ``(B, F, H)``, as ``nn.GRU`` answers, without its last state."""
@@ -96,6 +104,6 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             values, weight, recurrence, bias, hidden_size=recurrence.shape[2], linear_before_reset=1
         )
         # (F, 1, B, H): one direction
-        return op.Squeeze(states, op.Constant(value_ints=[1]))
+        return op.Squeeze(states, op.Constant(value_ints=[1]))  # type: ignore[arg-type]
 
     return {torch.ops.sermm.gru.default: translate}

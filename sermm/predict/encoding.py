@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -286,7 +286,7 @@ def _sources(config: Config, choice: AlignerChoice) -> tuple[str, ...]:
     return usable
 
 
-def _maker(name: str, config: Config, choice: AlignerChoice) -> partial[Aligner]:
+def _maker(name: str, config: Config, choice: AlignerChoice) -> Callable[[], Aligner]:
     if name != CTC:
         return partial(ALIGNERS[name])
     model = choice.ctc_model or config.data.ctc_model

@@ -66,7 +66,8 @@ def _at_snr(waveform: Array, noise: np.ndarray, snr_db: float) -> Array:
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
     own = float(np.mean(np.square(noise, dtype=np.float64)))
     scale = np.sqrt(power / max(own, 1e-20) / 10 ** (snr_db / 10))
-    return (waveform + scale * noise).astype(np.float32)
+    louder: Array = (waveform + scale * noise).astype(np.float32)
+    return louder
 
 
 def white_noise(waveform: Array, snr_db: float, draw: np.random.Generator, _: Material) -> Array:

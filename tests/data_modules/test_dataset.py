@@ -119,7 +119,7 @@ def test_nobody_named_is_an_empty_speaker() -> None:
 
 
 def test_nothing_to_read_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="needs frames, transcripts or vectors"):
+    with pytest.raises(ValueError, match="needs frames, waveforms, transcripts or vectors"):
         dataset(utterance("a"))
 
 

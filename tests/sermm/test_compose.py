@@ -109,7 +109,7 @@ def test_a_file_that_is_no_text(write: Write) -> None:
         ("trainer.epochs", "optim.epochs"),
         ("optim.seed", "seed"),
         ("demo.seed", "data.demo.seed"),
-        ("model.frozen", "model.text.frozen"),
+        ("text.frozen", "model.text.frozen"),
         ("data.seeds", "plan.seeds"),
     ],
 )
@@ -404,12 +404,19 @@ def test_fragments_state_known_keys_alone(write: Write) -> None:
         # a fragment of a model states its task itself
         around = {k: v for k, v in BASE.items() if k != path.parent.name or k == "data"}
         # features that only some corpora come with
-        needs = {"model/covarep": "data/mosei", "model/vectors": "data/mosi_vectors"}
+        needs = {"model/vectors": "data/mosi_vectors"} | {
+            f"model/{model}": "data/mosei"
+            for model in ("covarep", "pretrain_covarep", "scratch_covarep")
+        }
         before = [needs[name]] if name in needs else []
         if before:
             around.pop("data")
         write(yaml.safe_dump({"include": [*before, name]} | around), "around")
-        assert load_config("around", ["model.vectors=[text]"] if "vectors" in name else [])
+        stated = ["model.vectors=[text]"] if name == "model/vectors" else []
+        model = yaml.safe_load(path.read_text(encoding="utf-8")).get("model", {})
+        if model.get("speech", {}).get("upstream") in ("huggingface", "tuned"):
+            stated.append("model.speech.name=encoder")
+        assert load_config("around", stated)
 
 
 def test_nothing_slow_is_imported() -> None:

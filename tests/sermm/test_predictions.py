@@ -141,7 +141,7 @@ def test_damaged_labels_name_line_and_reason(tags: Path, old: str, new: str, mat
     [
         (MOODS, {"outcomes": GUESSES * np.nan}, "predictions that are finite numbers, got others"),
         (MOODS, {"references": RATINGS[:, :1]}, r"3 utterances and 2 names everywhere"),
-        (MOODS, {"probabilities": SHARES}, "no probabilities of ratings"),
+        (MOODS, {"probabilities": SHARES}, "no probabilities with regression"),
         (TAGS, {"outcomes": SHARES}, "references and outcomes of 0 and 1"),
         (TAGS, {"references": THERE * 3}, "references and outcomes of 0 and 1"),
         (TAGS, {"probabilities": None}, r"3 utterances and 2 names everywhere"),

@@ -117,13 +117,13 @@ def test_no_audio_leaves_unless_it_is_asked_for(offline: Workplace) -> None:
 
 def test_figures_of_classes() -> None:
     found = Predictions(
-        ("a", "b", "c", "d"),
-        ("s",) * 4,
-        np.array([0, 0, 1, 1]),
-        np.array([0, 1, 1, 1]),
-        None,
-        "classes",
-        ("calm", "cross", "never"),
+        ids=("a", "b", "c", "d"),
+        speakers=("s",) * 4,
+        kind="classes",
+        names=("calm", "cross", "never"),
+        references=np.array([0, 0, 1, 1]),
+        outcomes=np.array([0, 1, 1, 1]),
+        probabilities=None,
     )
     assert class_rows(found) == [
         ["calm", 0.5, 1.0, pytest.approx(2 / 3), 2],
