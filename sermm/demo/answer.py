@@ -231,4 +231,5 @@ def _picture(waveform: Array, said: list[Prediction], attention: np.ndarray | No
     axes[-1].set_xlabel("seconds")
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()[stream.getvalue().index("<svg") :]
+    drawn = stream.getvalue()[stream.getvalue().index("<svg") :]
+    return drawn.replace("<svg ", '<svg style="width: 100%; height: auto" ', 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 
 from data_modules.errors import ConfigError, ModelError
 from sermm.predict.source import find_model
@@ -40,6 +41,7 @@ def open_demo(
             got="no package gradio",
             fix="install it with `pip install sermm[page]`",
         )
+    _expect_free(host, port)
     from sermm.demo.answer import Judge, Limits
     from sermm.demo.page import serve
     from sermm.predict.command import introduction
@@ -59,3 +61,18 @@ def open_demo(
         port=port,
         max_bytes=round(max_mb * 1e6),
     )
+
+
+def _expect_free(host: str, port: int) -> None:
+    """Before the model is loaded."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                "--host, --port",
+                expected="an address of this machine and a free port",
+                got=f"{host}, {port} ({error.strerror})",
+                fix="choose another",
+            ) from None

@@ -1,105 +1,57 @@
 """The page, in gradio: what it may serve is what it was sent, and nothing of the machine.
 
-- Loopback alone unless another address is asked for; requests under another host name are refused,
-  so that no page elsewhere reaches it by a name that leads here (DNS rebinding).
-- Nothing is fetched from outside: system fonts, a content security policy, no analytics.
-- Uploads go to a private folder that is removed when the page ends, files in it after ten minutes.
-  gradio serves files from there alone; no folder of the machine is allowed.
-- Bodies beyond the limit are refused before they are read.
+Uploads go to a private folder; each is removed with its answer, one that nobody asks about after
+ten minutes, the folder when the page ends. What reaches gradio at all is up to ``guard.py``. The
+browser keeps the recording that it sent and sends it again when the words are corrected.
 """
 
 from __future__ import annotations
 
 import html
 import os
+import socket
 import tempfile
-from collections.abc import Awaitable, Callable, MutableMapping
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from data_modules.errors import ConfigError, SermmError
 from sermm.demo.answer import Judge, message_of
+from sermm.demo.guard import Guard
+from sermm.demo.uploads import Uploads
 from sermm.predict.cutting import Cutting
 
 _KEEP_S = 600
+_SWEEP_S = 30
 _WAYS = ("whole", "at silences", "windows of 4 s")
 
-_Message = MutableMapping[str, Any]
-_Receive = Callable[[], Awaitable[_Message]]
-_Send = Callable[[_Message], Awaitable[None]]
-
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
-    "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
-)
-
-
-class Guard:
-    """ASGI middleware: known hosts, bounded bodies, nothing from outside.
-
-    Args:
-        app: What it guards.
-        hosts: Names under which the page may be asked for; empty for all.
-        max_bytes: Of a request's body.
-    """
-
-    def __init__(self, app: Any, hosts: tuple[str, ...], max_bytes: int) -> None:
-        self.app, self.hosts, self.max_bytes = app, hosts, max_bytes
-
-    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        """Answer, or pass on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = {
-            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
-        }
-        host = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
-        if self.hosts and host.strip("[]") not in self.hosts:
-            await _refuse(send, 403, "unknown host")
-            return
-        length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self.max_bytes:
-            await _refuse(send, 413, "too large")
-            return
-        taken = 0
-
-        async def bounded() -> _Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.max_bytes:
-                # a body that came in pieces without a length
-                return {"type": "http.disconnect"}
-            return message
-
-        async def guarded(message: _Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"content-security-policy", _POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
-                ]
-            await send(message)
-
-        await self.app(scope, bounded, guarded)
+# A fresh upload is fetched once, before its answer removes it; later questions send it again.
+_FRESH = "() => { window.sermmSound = null; }"
+_SEND_AGAIN = """async (audio, words, way) => {
+  if (!audio || !audio.url) return [audio, words, way];
+  if (!window.sermmSound) {
+    const found = await fetch(audio.url);
+    if (found.ok) window.sermmSound = await found.blob();
+    return [audio, words, way];
+  }
+  const form = new FormData();
+  form.append("files", window.sermmSound, audio.orig_name || "recording.wav");
+  const sent = await fetch(new URL("gradio_api/upload", document.baseURI), {
+    method: "POST", body: form,
+  });
+  const [path] = await sent.json();
+  return [{...audio, path}, words, way];
+}"""
 
 
-async def _refuse(send: _Send, status: int, reason: str) -> None:
-    body = reason.encode()
-    headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def build_page(judge: Judge, title: str, about: str) -> Any:
+def build_page(judge: Judge, uploads: Uploads, title: str, about: str) -> Any:
     """The page as gradio's Blocks.
 
     Args:
         judge: Who answers.
+        uploads: What was sent.
         title: Of the page.
         about: What the model is and how good, in a few lines.
     """
@@ -114,28 +66,30 @@ def build_page(judge: Judge, title: str, about: str) -> Any:
             _WAYS[1]: Cutting(),
             _WAYS[2]: Cutting(window_s=4.0),
         }[way if way in _WAYS else _WAYS[0]]
+        path = Path(audio) if audio else None
         try:
-            path = Path(audio) if audio else None
             found = judge.answer(path, words, cutting if path is not None else None)
         except SermmError as error:
             return (
                 None,
                 "",
-                gr.update(value=[], visible=False),
+                "",
                 _message(message_of(error), "alert"),
             )
+        finally:
+            if path is not None:
+                uploads.answered(path)
         bars = found.shares or None
         notes = [html.escape(note) for note in found.notes]
         notes += [f"{html.escape(name)}: {value:.2f}" for name, value in found.ratings.items()]
-        rows = [list(row) for row in found.timeline]
         return (
             bars,
             found.picture,
-            gr.update(value=rows, visible=bool(rows)),
+            _table(found.timeline),
             _message("<br>".join(notes), "status"),
         )
 
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(60, _KEEP_S)) as page:
+    with gr.Blocks(title=title, analytics_enabled=False) as page:
         gr.Markdown(f"# {title}\n\n{about}")
         with gr.Row():
             with gr.Column():
@@ -143,6 +97,7 @@ def build_page(judge: Judge, title: str, about: str) -> Any:
                     sources=["upload", "microphone"],
                     type="filepath",
                     label="Recording",
+                    buttons=[],  # one would publish it on a hub
                     visible=hears,
                 )
                 words = gr.Textbox(
@@ -154,15 +109,10 @@ def build_page(judge: Judge, title: str, about: str) -> Any:
                 bars = gr.Label(label="What it sounds like", show_heading=True)
                 said = gr.HTML(label="Notes")
         picture = gr.HTML(label="Waveform, words and attention")
-        timeline = gr.Dataframe(
-            headers=["from (s)", "to (s)", "predicted", "probability"],
-            label="Timeline",
-            visible=False,
-            interactive=False,
-        )
+        timeline = gr.HTML(label="Timeline")
         gr.Markdown(
             "The model says how speech sounds to people who labelled its corpus, not what somebody "
-            f"feels. Recordings are kept for at most {_KEEP_S // 60} minutes, for this page alone."
+            "feels. A recording is removed from this machine as soon as it is judged."
         )
         button.click(
             answer,
@@ -170,26 +120,45 @@ def build_page(judge: Judge, title: str, about: str) -> Any:
             [bars, picture, timeline, said],
             api_name="judge",
             concurrency_limit=1,
+            js=_SEND_AGAIN,
         )
+        audio.async_move_resource_to_block_cache = _only_uploads(uploads)
+        for fresh in (audio.upload, audio.stop_recording):
+            fresh(None, None, None, js=_FRESH)
     page.queue(max_size=100)
     return page
+
+
+def _table(rows: list[tuple[str, str, str, str]]) -> str:
+    if not rows:
+        return ""
+    head = ("from (s)", "to (s)", "predicted", "probability")
+    lines = [[f'<th scope="col">{name}</th>' for name in head]]
+    lines += [[f"<td>{html.escape(value)}</td>" for value in row] for row in rows]
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
+    return f'<div class="timeline" tabindex="0"><table>{body}</table></div>'
 
 
 def _message(text: str, role: str) -> str:
     return f'<p role="{role}">{text}</p>' if text else ""
 
 
-def serve(
-    judge: Judge,
-    *,
-    title: str,
-    about: str,
-    host: str,
-    port: int,
-    max_bytes: int,
-    wait: bool = True,
-) -> Any:
-    """Open the page and serve until it is stopped.
+def _only_uploads(uploads: Uploads) -> Any:
+    """In place of gradio's own, which downloads a recording whose path is an address."""
+
+    async def expect_upload(path: str) -> str:
+        if not Path(path).resolve().is_relative_to(uploads.folder):
+            raise PermissionError("expected an uploaded file, got another path or an address")
+        return path
+
+    return expect_upload
+
+
+@contextmanager
+def open_page(
+    judge: Judge, *, title: str, about: str, host: str, port: int, max_bytes: int
+) -> Iterator[Any]:
+    """The page, served by a thread while the block lasts.
 
     Args:
         judge: Who answers.
@@ -198,36 +167,33 @@ def serve(
         host: Address to listen on.
         port: To listen on; 0 takes a free one.
         max_bytes: Of one upload.
-        wait: Whether to return when it is stopped, or at once.
 
     Raises:
         ConfigError: The port is in use.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    with tempfile.TemporaryDirectory(prefix="sermm-demo-") as folder:
-        # before the import: gradio looks once
-        os.environ["GRADIO_TEMP_DIR"] = folder
+    with tempfile.TemporaryDirectory(prefix="sermm-demo-") as folder, _environment(folder):
         import gradio as gr
         from starlette.middleware import Middleware
 
+        uploads = Uploads(Path(folder), _KEEP_S)
         loopback = host in ("127.0.0.1", "::1", "localhost")
         hosts = ("127.0.0.1", "localhost", "::1") if loopback else ()
-        page = build_page(judge, title, about)
+        page = build_page(judge, uploads, title, about)
         theme = gr.themes.Base(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         )
+        # room for what surrounds a file in a form
+        guard = Middleware(Guard, hosts=hosts, max_bytes=max_bytes + 65_536, uploads=uploads)
         try:
             page.launch(
                 server_name=host,
-                server_port=port or None,
+                server_port=port or _free_port(host),
                 share=False,
                 quiet=True,
                 show_error=False,
                 max_file_size=max_bytes,
-                allowed_paths=[],
-                blocked_paths=[str(Path.home()), str(Path.cwd())],
                 enable_monitoring=False,
+                run_history=False,
                 ssr_mode=False,
                 mcp_server=False,
                 pwa=False,
@@ -235,24 +201,63 @@ def serve(
                 prevent_thread_lock=True,
                 footer_links=[],
                 theme=theme,
-                app_kwargs={
-                    "middleware": [
-                        # room for what surrounds a file in a form
-                        Middleware(Guard, hosts=hosts, max_bytes=max_bytes + 65_536)
-                    ],
-                    "docs_url": None,
-                    "redoc_url": None,
-                },
+                app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None},
             )
         except OSError as error:
             raise ConfigError(
                 "--port", expected="a free port", got=f"{port} ({error})", fix="choose another"
             ) from None
-        if not wait:
-            return page
+        ended = threading.Event()
+        sweeper = threading.Thread(target=_sweep, args=(uploads, ended), daemon=True)
+        sweeper.start()
         try:
-            print(f"open {page.local_url}  (Ctrl-C ends it)")
-            page.block_thread()
+            yield page
         finally:
+            ended.set()
             page.close(verbose=False)
-    return page
+            sweeper.join()
+
+
+def serve(judge: Judge, *, title: str, about: str, host: str, port: int, max_bytes: int) -> None:
+    """Open the page and serve until it is stopped; arguments as of :func:`open_page`.
+
+    Raises:
+        ConfigError: The port is in use.
+    """
+    with open_page(
+        judge, title=title, about=about, host=host, port=port, max_bytes=max_bytes
+    ) as page:
+        print(f"open {page.local_url}  (Ctrl-C ends it)", flush=True)
+        page.block_thread()
+
+
+def _sweep(uploads: Uploads, ended: threading.Event) -> None:
+    while not ended.wait(_SWEEP_S):
+        uploads.sweep()
+
+
+def _free_port(host: str) -> int:
+    """One that the system has free; gradio would search from 7860."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+        one.bind((host, 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def _environment(folder: str) -> Iterator[None]:
+    """What gradio reads from the environment and from nowhere else."""
+    wanted = {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "GRADIO_TEMP_DIR": str(Path(folder).resolve()),
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
