@@ -93,7 +93,7 @@ def build_page(judge: Judge, uploads: Uploads, title: str, about: str) -> Any:
         gr.Markdown(f"# {title}\n\n{about}")
         with gr.Row():
             with gr.Column():
-                audio = gr.Audio(
+                audio: Any = gr.Audio(
                     sources=["upload", "microphone"],
                     type="filepath",
                     label="Recording",
