@@ -159,7 +159,7 @@ def around(estimate: float, error: float, quantile: float, ends: Range) -> tuple
         return estimate - quantile * error, estimate + quantile * error
     below, above = estimate - low, high - estimate
     if math.isinf(above):
-        factor = math.exp(quantile * error / below)
+        factor = math.exp(min(quantile * error / below, 700.0))
         return low + below / factor, low + below * factor
     # odds rather than log-odds: exp() of half the way cannot overflow before the share is 0 or 1
     step = quantile * error * (1 / below + 1 / above)

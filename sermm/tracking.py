@@ -63,6 +63,8 @@ def build_logger(config: Config, folder: Path, *, job_type: str = "fit") -> Any:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
+    # no calls of language models are made here, whose tracing W&B would advertise
+    os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
     run_id = _run_id(folder)
     parent = Path(os.environ.get("WANDB_DIR", "."))
     parent.mkdir(parents=True, exist_ok=True)

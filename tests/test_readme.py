@@ -37,6 +37,7 @@ WORDS = {
 _SCORES = [
     find_scoring(scheme.kind, scheme.names, scheme.family).metrics for scheme in SCHEMES.values()
 ]
+WORDS |= {f"{place}_{what}" for place in ("speech", "speech2") for what in ("model", "features")}
 WORDS |= {*SCHEMES, *CORPORA, *(name for metrics in _SCORES for name in metrics)}
 
 

@@ -41,7 +41,7 @@ def test_other_weights_under_the_same_name_are_other_features(
     folder = tmp_path / "model"
     stores = place.cache / "features"
     before = {path.name for path in stores.iterdir()} if stores.is_dir() else set()
-    for seed in (0, 1):
+    for seed in (100, 101):  # no other test of this cache has them
         save_speech_model("wav2vec2, layer norm", folder, seed=seed)
         place.fit("acoustic", *settings(folder, f"name=seed{seed}", "optim.epochs=1"))
     assert len({path.name for path in stores.iterdir()} - before) == 2
