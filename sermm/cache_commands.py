@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from data_modules.cache_care import Useless, check_stores, find_useless, list_stores, remove
-from data_modules.errors import CacheError
+from data_modules.errors import CacheError, ConfigError
 from sermm.terminal import console, progress_bar, say
 
 
@@ -44,8 +44,16 @@ def verify_cache(cache: Path) -> None:
     """Read every stored frame and compare it with its checksum.
 
     Raises:
+        ConfigError: There is no such folder: nothing was verified.
         CacheError: Something is damaged; names the files.
     """
+    if not cache.is_dir():
+        raise ConfigError(
+            "--cache",
+            expected="a folder with features",
+            got=f"{cache}, no folder",
+            fix="correct it",
+        )
     with progress_bar("reading features") as on_progress:
         result = check_stores(cache, on_progress=on_progress)
     if result.problems:

@@ -94,7 +94,7 @@ def compute_batches(
     with ExitStack() as stack:
         loaders = stack.enter_context(_pool(workers))
         if device.type == "cpu":
-            stack.enter_context(_one_thread())
+            stack.enter_context(one_thread())
             ahead = (2 if upstream.batched else 4) * workers
         else:
             computer = stack.enter_context(_pool(1))
@@ -182,7 +182,7 @@ def _finite(upstream: SpeechUpstream, clip: Clip, frames: Array) -> Outcome:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Torch adds in another order with another number of threads, which moves the last digits."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

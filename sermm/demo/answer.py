@@ -17,8 +17,9 @@ from data_modules.audio import SAMPLE_RATE, Array, load_audio, read_info
 from data_modules.batch import collate
 from data_modules.errors import MediaError, SermmError
 from data_modules.manifest import Word
+from sermm.extract_compute import one_thread
 from sermm.predict.cutting import Cutting
-from sermm.predict.predictor import Predictor, one_thread
+from sermm.predict.predictor import Predictor
 from sermm.predict.recording import Prediction, Recording
 from sermm.tasks.fusion import AlignedFusionTask
 

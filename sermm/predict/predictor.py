@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +22,7 @@ from data_modules.batch import Sample, collate
 from data_modules.errors import ConfigError, SermmError
 from data_modules.manifest import Word
 from sermm.calibration import probabilities_of
+from sermm.extract_compute import one_thread
 from sermm.predict.cutting import Cutting
 from sermm.predict.encoding import AlignerChoice, Encoded, Encoder, word_counts
 from sermm.predict.recording import Prediction, Recording
@@ -361,14 +361,3 @@ def ahead(compute: Callable[[T], R], items: Iterable[T], workers: int) -> Iterat
             yield running.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """As in extraction: with another number of threads torch adds in another order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -21,8 +21,9 @@ from data_modules.prepared import load_prepared
 from data_modules.recognised import with_recognised
 from data_modules.words import transcript_words
 from sermm.config import needs_word_times
+from sermm.extract_compute import one_thread
 from sermm.predict.encoding import Encoded
-from sermm.predict.predictor import Predictor, ahead, one_thread
+from sermm.predict.predictor import Predictor, ahead
 from sermm.predict.recording import Prediction, Recording
 from sermm.predictions import read_predictions
 from sermm.statistics import Interval, cluster_bootstrap, cluster_sums

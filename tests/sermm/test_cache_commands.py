@@ -60,3 +60,10 @@ def test_whole_stores_go_by_name(store: FeatureStore, capsys: pytest.CaptureFixt
     assert "expected 0123456789ab.float32, got no store" in capsys.readouterr().err
     assert cache(store, "prune", store.folder.name, "--yes") == 0
     assert not store.folder.exists()
+
+
+def test_a_mistyped_cache_is_not_called_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["cache", "verify", "--cache", str(tmp_path / "none")]) == 2
+    assert "--cache: expected a folder with features" in capsys.readouterr().err
