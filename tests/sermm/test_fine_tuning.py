@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sermm.compose import load_config
 from sermm.extract_stage import warn_of_lengths
 from sermm.stages import load_ready, make_selection
 from sermm.upstreams.encoded import EncoderUpstream
+from sermm.upstreams.huggingface import load_huggingface
 from tests.sermm.upstreams.speech_models import Models
 from tests.sermm.workplace import Workplace, probabilities, read_json, read_table
 
@@ -207,6 +209,24 @@ def test_a_compiled_encoder_is_trained_and_its_checkpoint_is_not_compiled(
     assert isinstance(compiled[1], EncoderUpstream)
     load_task(folder / "checkpoints" / "best.ckpt")
     assert len(compiled) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_the_real_compiler_trains_and_leaves_the_frames_as_they_are(
+    place: Workplace, folders: dict[str, Path]
+) -> None:
+    place.fit("acoustic", *tuned("huggingface", folders["huggingface"], "trainer.compile=true"))
+    upstream = load_huggingface(name=str(folders["huggingface"])).eval()
+    waveforms = torch.randn(3, 16_000, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([16_000, 9_000, 4_000])
+    with torch.no_grad():
+        plain = upstream(waveforms, lengths).frames
+        upstream.compile_layers()
+        compiled = upstream(waveforms, lengths).frames
+    torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_no_compiler_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
