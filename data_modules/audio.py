@@ -99,7 +99,7 @@ def read_info(path: Path) -> AudioInfo:
             path,
             expected="audio",
             got="a header without samples",
-            fix="copy the file again from the release",
+            fix="copy the file again from its source",
         )
     return AudioInfo(int(info.samplerate), int(info.channels), int(info.frames))
 
@@ -143,7 +143,7 @@ def read_channels(
             path,
             expected="as many samples as memory holds",
             got=f"{stop - start} in each of {info.channels} channels, as its header says",
-            fix="copy the file again from the release, or cut it into parts",
+            fix="copy the file again from its source, or cut it into parts",
         ) from None
     except RuntimeError as error:
         # the header was read, so the rest of the file is what is missing or damaged
@@ -151,14 +151,14 @@ def read_channels(
             path,
             expected=f"{info.num_samples} samples, as its header says",
             got=f"a decoder that stops before ({_reason(error)})",
-            fix="copy the file again from the release",
+            fix="copy the file again from its source",
         ) from None
     if len(samples) < stop - start:
         raise TruncatedMediaError(
             path,
             expected=f"{stop - start} samples, as its header says",
             got=str(len(samples)),
-            fix="copy the file again from the release",
+            fix="copy the file again from its source",
         )
     _expect_usable(path, samples, info.sample_rate)
     return samples, info.sample_rate
@@ -244,7 +244,7 @@ def _expect_bytes(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise EmptyMediaError(
-            path, expected="audio", got="zero bytes", fix="copy the file again from the release"
+            path, expected="audio", got="zero bytes", fix="copy the file again from its source"
         )
 
 
@@ -264,7 +264,7 @@ def _expect_whole_wav(path: Path) -> None:
                         path,
                         expected=f"{length} bytes of samples, as its header says",
                         got=str(there),
-                        fix="copy the file again from the release",
+                        fix="copy the file again from its source",
                     )
                 return
             # chunks start at even positions
@@ -308,7 +308,7 @@ def _ends_before(path: Path, wanted_s: float, there_s: float) -> NoReturn:
         path,
         expected=f"audio up to {wanted_s:.3f} s",
         got=f"{there_s:.3f} s",
-        fix="copy the file again from the release, then `sermm prepare` again",
+        fix="copy the file again from its source, then `sermm prepare` again",
     )
 
 
@@ -317,7 +317,7 @@ def _forbidden(path: Path, error: OSError) -> NoReturn:
         path,
         expected="a file that may be read",
         got=str(error.strerror),
-        fix="correct its permissions, or copy it again from the release",
+        fix="correct its permissions, or copy it again from its source",
     ) from None
 
 
@@ -326,7 +326,7 @@ def _lfs_pointer(path: Path) -> NoReturn:
         path,
         expected="audio",
         got="a Git LFS pointer, that is the address of the audio",
-        fix="run `git lfs pull` in the release",
+        fix="run `git lfs pull` where it lies",
     ) from None
 
 
@@ -338,7 +338,7 @@ def _unreadable(path: Path, error: Exception) -> NoReturn:
         path,
         expected="audio that libsndfile reads (WAV, FLAC, OGG, MP3)",
         got=_reason(error),
-        fix="copy the file again from the release, or convert it to WAV",
+        fix="copy the file again from its source, or convert it to WAV",
     ) from None
 
 

@@ -37,7 +37,7 @@ def expect_stated_size(path: Path) -> None:
             path,
             expected=f"at least {end} bytes, as its header says",
             got=str(size),
-            fix="copy the file again from the release",
+            fix="copy the file again from its source",
         )
 
 

@@ -87,7 +87,7 @@ def read_track(path: Path, start_s: float | None, end_s: float | None) -> tuple[
             path,
             expected="a file whose sound can be decoded to its end",
             got=f"a decoder that stops ({str(reason).rstrip('.').lower()})",
-            fix="copy the file again from the release",
+            fix="copy the file again from its source",
         ) from None
     return np.concatenate(parts), rate, decoded
 
@@ -107,7 +107,7 @@ def _only_track(path: Path, container: InputContainer) -> AudioStream:
             path,
             expected="a sound track that FFmpeg knows",
             got="one whose kind it cannot tell",
-            fix="copy the file again from the release",
+            fix="copy the file again from its source",
         )
     return tracks[0]
 
@@ -129,7 +129,7 @@ def _blocks(
                 path,
                 expected=f"{channels} channels at {rate} Hz throughout",
                 got=f"{now[1]} at {now[0]} Hz after {decoded / rate:.3f} s",
-                fix="copy the file again from the release, or convert its sound to WAV",
+                fix="copy the file again from its source, or convert its sound to WAV",
             )
         block = _samples(frame)
         late = ends.sound is not None and (frame.time or 0.0) > ends.sound + GAP_S
@@ -138,7 +138,7 @@ def _blocks(
                 path,
                 expected="sound without holes",
                 got=f"a hole after {decoded / rate:.3f} s",
-                fix="copy the file again from the release, or convert its sound to WAV",
+                fix="copy the file again from its source, or convert its sound to WAV",
             )
         if frame.time is not None:
             ends.sound = frame.time + len(block) / rate
@@ -149,7 +149,7 @@ def _blocks(
             path,
             expected="audio",
             got="a sound track without samples",
-            fix="copy the file again from the release",
+            fix="copy the file again from its source",
         )
     _expect_whole(path, container, stream, decoded / rate, ends)
 
@@ -203,5 +203,5 @@ def _expect_whole(
                 path,
                 expected=f"{length:.3f} s of {what}, as its header says",
                 got=f"{there:.3f} s",
-                fix="copy the file again from the release",
+                fix="copy the file again from its source",
             )

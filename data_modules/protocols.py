@@ -37,6 +37,7 @@ __all__ = [
     "Protocol",
     "find_protocol",
     "make_folds",
+    "protocols_of",
     "prove_fold",
 ]
 
@@ -173,17 +174,29 @@ def _from_pattern(name: str) -> Protocol | None:
     return Protocol(name, text.replace("test", part), by_part(part), disjoint, leak)
 
 
-def find_protocol(name: str) -> Protocol:
+def protocols_of(corpus: str) -> list[str]:
+    """Names that fit a corpus: of the protocols made for it, and the patterns with its name."""
+    # "iemocap4-session5" is of IEMOCAP: the number is that of the classes
+    made = [name for name in PROTOCOLS if name.partition("-")[0].rstrip("0123456789") == corpus]
+    return made + [pattern.replace("CORPUS", corpus) for pattern in PATTERNS]
+
+
+def find_protocol(name: str, corpus: str = "") -> Protocol:
     """The protocol that ``data.protocol`` names, those of ``PATTERNS`` included.
+
+    Args:
+        name: Of the protocol.
+        corpus: Whose protocols an error names; empty for all.
 
     Raises:
         ConfigError: There is none of this name.
     """
     protocol = PROTOCOLS.get(name) or _from_pattern(name)
     if protocol is None:
+        known = protocols_of(corpus) if corpus else [*PROTOCOLS, *PATTERNS]
         raise ConfigError(
             "data.protocol",
-            expected=f"one of {', '.join(PROTOCOLS)}, or {', '.join(PATTERNS)}",
+            expected=f"one of {', '.join(known)}",
             got=repr(name),
             fix="choose one of these",
         )

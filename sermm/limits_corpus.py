@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_modules.corpora import Corpus, find_corpus
 from data_modules.errors import ConfigError
 from data_modules.labels import ClassScheme
-from data_modules.protocols import find_protocol
+from data_modules.protocols import find_protocol, protocols_of
 from sermm.config import OWN, Config, needs_speech, needs_word_times, one_frame, ready_features
 from sermm.limits_values import check_choice
 from sermm.schemes import scheme_of
@@ -15,7 +15,7 @@ def check_corpus(config: Config) -> None:
     """Labels, protocol, score and features have to be those of the corpus."""
     data, model = config.data, config.model
     corpus = find_corpus(data.corpus)
-    find_protocol(data.protocol)
+    find_protocol(data.protocol, corpus.name)
     # "iemocap4-session5" and "iemocap-speaker5" are both IEMOCAP's; the demo corpus is in its form
     owners = (corpus.name, *(own.name for own in corpus.schemes))
     if data.protocol.partition("-")[0] not in owners:
@@ -23,7 +23,7 @@ def check_corpus(config: Config) -> None:
             "data.protocol",
             expected=f"a protocol of {corpus.name}",
             got=data.protocol,
-            fix=f"choose one that begins with {corpus.name}-",
+            fix=f"choose one of {', '.join(protocols_of(corpus.name))}",
         )
     # labels that only a folder states are checked where the folder is looked at (inputs.py)
     if corpus.schemes_of is None:

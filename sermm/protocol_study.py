@@ -60,7 +60,7 @@ def protocols_for(config: Config, named: Sequence[str]) -> list[str]:
     if named:
         chosen = list(dict.fromkeys(named))
         for name in chosen:
-            find_protocol(name)
+            find_protocol(name, corpus)
         if len(chosen) < 2:
             chosen = list(dict.fromkeys([own, *chosen]))
     else:

@@ -17,10 +17,14 @@ even for a model that is perfectly calibrated, the more so the fewer utterances 
 are drawn from the model's own probabilities, as if they were true (consistency resampling,
 J. Broecker and L. Smith 2007), and what comes out stands beside it. That takes utterances as
 independent, so it is a lower bound of what chance does.
+
+Intervals are over speakers (``statistics.py``), with the bins held: how far a measure would move
+with other speakers. They surround what is measured, with what few utterances add to it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +33,9 @@ import numpy as np
 
 from data_modules.labels import Kind
 from sermm.calibration import NUM_BINS, probabilities_of, read_calibrations
-from sermm.metrics import FloatArray, NumberArray
+from sermm.metrics import FloatArray, Metric, NumberArray
 from sermm.pool import Pool
+from sermm.statistics import cluster_bootstraps, cluster_sums
 
 NUM_DRAWS = 500
 _QUANTILES = (0.025, 0.975)
@@ -45,12 +50,14 @@ class Said:
         probabilities: (N, C).
         references: (N,) class indices, or (N, C) of 0 and 1.
         weights: (N,).
+        clusters: N speakers, which intervals draw; empty for no intervals.
     """
 
     kind: Kind
     probabilities: FloatArray
     references: NumberArray
     weights: FloatArray
+    clusters: Sequence[str] = ()
 
     def one_hot(self) -> FloatArray:
         """Which classes or labels are true (N, C)."""
@@ -97,6 +104,7 @@ def _said(pool: Pool, shares: Sequence[FloatArray | None]) -> Said:
         np.concatenate([np.asarray(own) for own in shares]),
         np.concatenate([run.predictions.references for run in pool.runs]),
         np.concatenate(pool.weights()),
+        [name for run in pool.runs for name in run.predictions.clusters],
     )
 
 
@@ -158,6 +166,7 @@ def measure(said: Said, seed: int = 0) -> dict[str, Any]:
         "brier": float(np.average(squared, weights=said.weights)),
         "nll": float(np.average(nll, weights=said.weights)),
         "overconfidence": float((sums[1] - sums[2]).sum() / total),
+        "ci95": _intervals(said, bins, squared, nll),
         "bins": [
             {
                 "low": k / NUM_BINS,
@@ -171,6 +180,39 @@ def measure(said: Said, seed: int = 0) -> dict[str, Any]:
             if sums[0, k] > 0
         ],
     }
+
+
+def _intervals(
+    said: Said, bins: NumberArray, squared: FloatArray, nll: FloatArray
+) -> dict[str, list[float] | None]:
+    """Ends over speakers by measure; None where there is no interval.
+
+    Args:
+        said: N utterances.
+        bins: Of each statement: of each utterance, or of each label of each.
+        squared: (N,) squared distances.
+        nll: (N,) costs.
+    """
+    if not said.clusters:
+        return dict.fromkeys(("ece", "brier", "nll", "overconfidence"))
+    confidence, right, weights = said.judged()
+    each = len(confidence) // len(said.clusters)
+    gaps = np.zeros((len(confidence), NUM_BINS))
+    gaps[np.arange(len(confidence)), bins] = confidence - right
+    rows = np.column_stack(
+        [np.repeat(squared, each), np.repeat(nll, each), np.ones(len(confidence)), gaps]
+    )
+    sums = cluster_sums(rows, np.repeat(np.asarray(said.clusters), each).tolist(), weights)
+    metrics: dict[str, Metric] = {
+        "ece": lambda s: np.abs(s[..., 3:]).sum(axis=-1) / s[..., 2],
+        "brier": lambda s: s[..., 0] / s[..., 2],
+        "nll": lambda s: s[..., 1] / s[..., 2],
+        "overconfidence": lambda s: s[..., 3:].sum(axis=-1) / s[..., 2],
+    }
+    ranges = {"ece": (0.0, 1.0), "brier": (0.0, 2.0), "nll": (0.0, math.inf)}
+    with np.errstate(invalid="ignore"):  # a truth that was given nothing costs without end
+        found = cluster_bootstraps(sums, metrics, ranges=ranges)
+    return {name: [one.low, one.high] if one.is_known else None for name, one in found.items()}
 
 
 def _by_chance(

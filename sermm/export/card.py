@@ -17,9 +17,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from data_modules.atomic import write_text
 from data_modules.corpora import find_corpus
 from data_modules.protocols import find_protocol
-from sermm.config import needs_audio, needs_text, tunes_speech
-from sermm.export.exposure import exposure_of
+from sermm import __version__
+from sermm.config import Config, needs_audio, needs_text, needs_word_times, tunes_speech
+from sermm.export.exposure import PUBLISHED, exposure_of
 from sermm.export.licences import Licence
+from sermm.extras import EXTRAS
+from sermm.predict.encoding import NEW_SOURCES
 from sermm.predict.trained import TrainedModel
 from sermm.predictions import Predictions
 from sermm.results import read_environment, read_run
@@ -65,14 +68,17 @@ def write_card(path: Path, model: TrainedModel, facts: CardFacts) -> None:
     scores = {"all": _scores(scoring, run.predictions)} | {
         name: _scores(scoring, said) for name, said in run.conditions.items()
     }
+    speech, words = config.model.speech, config.model.text
     upstreams = [
         (name, exposure_of(name), licence)
         for name, licence, used in (
-            (config.model.speech.name, facts.speech, needs_audio(config)),
-            (config.model.text.name, facts.text, needs_text(config)),
+            (speech.name, facts.speech, needs_audio(config)),
+            (words.name, facts.text, needs_text(config)),
         )
         if used and name not in ("", "scratch")
     ]
+    if needs_audio(config) and not speech.name and speech.upstream in PUBLISHED:
+        upstreams.insert(0, (speech.upstream, PUBLISHED[speech.upstream], None))
     text = environment.get_template(_TEMPLATE).render(
         metadata=_metadata(model, facts, scores["all"]),
         model=model,
@@ -84,6 +90,10 @@ def write_card(path: Path, model: TrainedModel, facts: CardFacts) -> None:
         scores=scores,
         numbers=_in_words,
         upstreams=upstreams,
+        version=__version__,
+        extras=_extras(config),
+        aligner=_aligner(config, corpus.language),
+        frame_values=model.facts.frame_dim * model.facts.num_layers,
         hears=needs_audio(config),
         reads=needs_text(config),
         tuned=tunes_speech(config),
@@ -93,6 +103,19 @@ def write_card(path: Path, model: TrainedModel, facts: CardFacts) -> None:
         num_speakers=len(set(run.predictions.speakers)),
     )
     write_text(path, text)
+
+
+def _extras(config: Config) -> str:
+    """Extras of sermm that the upstream runs in, as pip takes them behind a source."""
+    extra = EXTRAS.get(config.model.speech.upstream) if needs_audio(config) else None
+    return f"[{extra.name}]" if extra else ""
+
+
+def _aligner(config: Config, language: str) -> str:
+    """Who has to time new words where the training had the corpus do it; empty if nobody."""
+    if not needs_word_times(config) or set(config.data.aligners) & set(NEW_SOURCES):
+        return ""
+    return "pocketsphinx" if language == "en" else "uniform"
 
 
 def _scores(scoring: Scoring, said: Predictions) -> dict[str, Interval]:

@@ -19,13 +19,13 @@ import torch
 
 from data_modules.audio import SAMPLE_RATE, Array, load_audio
 from data_modules.batch import Sample, collate
-from data_modules.errors import ConfigError, SermmError
+from data_modules.errors import ConfigError, MediaError, SermmError
 from data_modules.manifest import Word
 from sermm.calibration import probabilities_of
 from sermm.extract_compute import one_thread
 from sermm.predict.cutting import Cutting
 from sermm.predict.encoding import AlignerChoice, Encoded, Encoder, word_counts
-from sermm.predict.recording import Prediction, Recording
+from sermm.predict.recording import Prediction, Recording, to_its_owner
 from sermm.predict.source import find_model
 from sermm.predict.trained import TrainedModel, load_trained
 from sermm.tasks.fusion import SPEECH, TEXT
@@ -156,7 +156,10 @@ class Predictor:
         """The recording, or its parts, as the model reads them."""
         if self.model.upstream is None or recording.path is None:
             return [self.encoder.encode(recording, None)]
-        waveform = load_audio(recording.path, recording.start_s, recording.end_s)
+        try:
+            waveform = load_audio(recording.path, recording.start_s, recording.end_s)
+        except MediaError as error:
+            raise to_its_owner(error, recording) from None
         return self._parts(recording, waveform, cutting)
 
     def _parts(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data_modules.audio import EmptyMediaError, MissingMediaError, TruncatedMediaError
+from data_modules.errors import MediaError
 from data_modules.labels import Kind
 from data_modules.manifest import Word
 
@@ -27,6 +29,21 @@ class Recording:
     text: str | None = None
     start_s: float | None = None
     end_s: float | None = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a part of the file is meant."""
+        return self.start_s is not None or self.end_s is not None
+
+
+def to_its_owner(error: MediaError, recording: Recording) -> MediaError:
+    """An error in reading a recording with the advice for a file that is of no corpus."""
+    fix = error.fix
+    if isinstance(error, MissingMediaError):
+        fix = "check the path"
+    elif isinstance(error, EmptyMediaError | TruncatedMediaError) and recording.is_part:
+        fix = "correct start_s and end_s, or copy the file again from its source"
+    return type(error)(error.where, expected=error.expected, got=error.got, fix=fix)
 
 
 @dataclass(frozen=True)

@@ -100,13 +100,15 @@ def calibration_table(calibration: Mapping[str, Any], *, is_labels: bool) -> Tab
         for key, title in titles
     )
     columns = ("", *found, "if calibrated: mean, 97.5 %")
-    caption = "How true the probabilities are, over all test utterances."
+    caption = "How true the probabilities are; in brackets 95 % intervals over speakers."
     return Table("calibration", caption, columns, rows)
 
 
 def _measure(key: str, found: Mapping[str, Any]) -> str:
-    value = found[key]
-    return signed_interval(value, None) if key == "overconfidence" else number(_finite(value))
+    value, ends = found[key], found["ci95"].get(key)
+    if key == "overconfidence":
+        return signed_interval(value, ends)
+    return with_interval(_finite(value), ends)
 
 
 def _finite(value: float | None) -> float | None:

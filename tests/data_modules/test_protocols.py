@@ -232,3 +232,13 @@ def test_two_sessions_are_too_few() -> None:
 def test_an_unknown_protocol_names_those_there_are(name: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.protocol: expected one of .*iemocap4-session5"):
         find_protocol(name)
+
+
+def test_of_a_corpus_only_its_own_protocols_are_named() -> None:
+    with pytest.raises(
+        ConfigError, match=r"expected one of demo-session5, demo-speakerK, "
+    ) as told:
+        find_protocol("mars", "demo")
+    assert "iemocap" not in str(told.value)
+    with pytest.raises(ConfigError, match=r"iemocap4-session5, .*iemocap-speakerK"):
+        find_protocol("mars", "iemocap")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,38 @@ def test_weights_count_as_copies() -> None:
     copies = Said("classes", said.probabilities[twice], said.references[twice], np.full(120, 0.5))
     for key in ("ece", "brier", "nll", "overconfidence", "classwise_ece"):
         assert measure(copies)[key] == pytest.approx(measure(said)[key])
+
+
+@pytest.mark.parametrize("kind", ["classes", "multilabel"])
+def test_intervals_are_those_of_draws_of_whole_speakers(kind: Kind) -> None:
+    said, _ = drawn(kind, 400, 2.0)
+    speakers = [f"speaker{k % 8}" for k in range(400)]
+    said = replace(said, clusters=speakers)
+    found = measure(said)
+    assert measure(replace(said, clusters=()))["ci95"]["ece"] is None
+    generator = np.random.default_rng(1)
+    rows = {name: np.flatnonzero(np.asarray(speakers) == name) for name in sorted(set(speakers))}
+    again = []
+    for _ in range(300):
+        names = generator.choice(list(rows), size=8)
+        chosen = np.concatenate([rows[name] for name in names])
+        ece = calibration_error(said.probabilities[chosen], said.references[chosen], kind)
+        again.append(ece)
+    low, high = found["ci95"]["ece"]
+    assert low < found["ece"] < high
+    # Student's t with 7 degrees of freedom, and the factor for 8 speakers
+    width = 2 * 2.365 * np.std(again) * np.sqrt(8 / 7)
+    assert high - low == pytest.approx(width, rel=0.15)
+    assert found["ci95"]["overconfidence"][0] < found["overconfidence"]
+    assert 0 < found["ci95"]["brier"][0] < found["ci95"]["brier"][1] < 2
+
+
+def test_a_truth_that_was_given_nothing_leaves_the_log_loss_without_an_interval() -> None:
+    shares = np.array([[1.0, 0.0], [0.7, 0.3], [0.6, 0.4]])
+    said = Said("classes", shares, np.array([1, 0, 0]), np.ones(3), ["a", "b", "c"])
+    found = measure(said)["ci95"]
+    assert found["nll"] is None
+    assert found["brier"] is not None
 
 
 def test_bins_of_equal_mass() -> None:

@@ -12,6 +12,7 @@ import yaml
 
 import sermm
 from data_modules.errors import ModelError, RunFailedError
+from sermm.compose import experiment_names, load_config
 from sermm.export.command import push_folder
 from sermm.export.exposure import exposure_of
 from sermm.export.licences import licence_of
@@ -140,7 +141,27 @@ def test_licences_are_read_from_cards(tmp_path: Path) -> None:
     assert "no model card" in licence_of(str(tmp_path / "none")).reason
 
 
-def test_exposure_by_the_longest_name() -> None:
+def test_exposure_of_what_is_known_by_its_whole_name() -> None:
     assert "GigaSpeech" in exposure_of("microsoft/wavlm-base-plus")
-    assert "LibriSpeech" in exposure_of("microsoft/wavlm-base")
-    assert "not known" in exposure_of("/somewhere/mine")
+    assert exposure_of("Microsoft/WavLM-base").startswith("LibriSpeech")
+    assert exposure_of("/somewhere/mine").startswith("not stated")
+    folder = exposure_of("/models/wav2vec2-base")
+    assert folder.startswith("if it is `facebook/wav2vec2-base`, as it is called: LibriSpeech")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["superb/hubert-base-superb-er", "somebody/wav2vec2-base", "facebook/wav2vec2-base-voxpopuli"],
+)
+def test_nothing_is_stated_of_what_others_trained_further(name: str) -> None:
+    assert exposure_of(name).startswith("not stated")
+
+
+def test_every_encoder_of_an_experiment_has_its_exposure() -> None:
+    named = set()
+    for name in experiment_names():
+        model = load_config(name, []).model
+        named |= {model.speech.name, model.text.name}
+    hub = {name for name in named if name.count("/") == 1}
+    assert len(hub) > 4
+    assert not {name for name in hub if exposure_of(name).startswith("not stated")}

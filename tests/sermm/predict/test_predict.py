@@ -117,6 +117,9 @@ def test_files_that_cannot_be_read_do_not_stop_the_others(place: Workplace) -> N
     assert said.status == 1
     assert said.err.count("not predicted: ") == 3
     assert "3 that are not" in said.err
+    # these files are of no corpus
+    assert "release" not in said.err
+    assert "sermm prepare" not in said.err
     written = read_table(place.folder / "out.csv")
     rows = {Path(row["file"]).name: row for row in written}
     assert len(rows) == 8
@@ -130,6 +133,16 @@ def test_files_that_cannot_be_read_do_not_stop_the_others(place: Workplace) -> N
     alone = place.sermm("predict", "base", str(folder / f"{TESTED[0]}.wav"), "--format", "json")
     values = lines(alone.out)[0]["probabilities"]
     assert values["sad"] == pytest.approx(float(first["p_sad"]), abs=1e-5)
+
+
+def test_errors_advise_the_owner_of_a_file(place: Workplace) -> None:
+    predictor = sermm.load(place.fit("linear", "name=base"))
+    with pytest.raises(DataError, match="no file; check the path"):
+        predictor.predict("nowhere.wav")
+    path = clip(place, TESTED[0])
+    for start_s, end_s in ((0.2, 0.1), (0.0, 9.0)):
+        with pytest.raises(DataError, match="correct start_s and end_s"):
+            predictor.predict(path, start_s=start_s, end_s=end_s)
 
 
 def test_paths_on_standard_input_are_answered_one_by_one(place: Workplace) -> None:
