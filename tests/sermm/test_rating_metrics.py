@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as reference
 
+from benchmarks.parity_mult import GOLDEN
+from benchmarks.parity_mult import ours as published_scores
 from sermm.metrics import FloatArray
 from sermm.rating_metrics import rating_contributions, rating_metrics
 from sermm.scoring import find_scoring
@@ -186,3 +189,17 @@ def test_what_does_not_fit_is_refused() -> None:
         rating_contributions(np.zeros((3, 1)), np.zeros((3, 2)), "rating")
     with pytest.raises(ValueError, match="one rating of sentiment, got a, b"):
         rating_metrics(["a", "b"], "sentiment")
+
+
+def test_the_numbers_of_the_published_code() -> None:
+    """Stored by ``python -m benchmarks.parity_mult --mult FILE --write-golden``."""
+    cases = json.loads(GOLDEN.read_text())
+    assert len(cases) == 11
+    for case in cases:
+        found = published_scores(np.array(case["truth"]), np.array(case["said"]))
+        for name, expected in case["scores"].items():
+            if name == "f1_as_published":
+                continue  # its two arguments are exchanged there
+            assert (None if math.isnan(found[name]) else found[name]) == (
+                None if expected is None else pytest.approx(expected, abs=1e-12)
+            ), (case["case"], name)
