@@ -308,7 +308,8 @@ class OptimConfig:
     val_every_steps: int = 0
     # batches an update; its gradient is that of the mean loss over all their utterances
     accumulate: int = 1
-    # score that chooses the epoch; none: ua of classes, mae of ratings, macro_f1 of several labels
+    # validation score that chooses the epoch, or loss; none: ua of classes, mae of ratings,
+    # macro_f1 of several labels
     select: str = ""
     # weights that are tested are the mean of those at this many of the best validations (buffers
     # are those of the best), whether or not the mean does better on validation; 1: the best alone

@@ -74,7 +74,7 @@ def check_labels(config: Config, corpus: Corpus) -> None:
     data = config.data
     scheme = scheme_of(config, corpus)
     if config.optim.select:
-        from sermm.scoring import find_scoring  # NumPy takes longer than everything else here
+        from sermm.scoring import LOSS, find_scoring  # NumPy takes longer than everything else here
 
         if config.model.task == "pretrain":
             from sermm.reconstruction_metrics import CONTROLS
@@ -82,7 +82,7 @@ def check_labels(config: Config, corpus: Corpus) -> None:
             scoring = find_scoring("reconstruction", CONTROLS, "reconstruction")
         else:
             scoring = find_scoring(scheme.kind, scheme.names, scheme.family)
-        check_choice("optim.select", config.optim.select, tuple(scoring.overall))
+        check_choice("optim.select", config.optim.select, (*scoring.overall, LOSS))
     if data.draw == "balanced" and scheme.kind != "classes":
         raise ConfigError(
             "data.draw",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from data_modules.labels import Family, Kind
 from sermm.label_metrics import label_contributions, label_metrics
@@ -24,6 +25,16 @@ from sermm.reconstruction_metrics import (
     RECONSTRUCTION_METRICS,
     reconstruction_contributions,
 )
+
+LOSS = "loss"
+"""What may choose the epoch beside the scores."""
+
+
+class Selecting(NamedTuple):
+    """What chooses the epoch: its name in print, and which end of it is the good one."""
+
+    title: str
+    higher_is_better: bool
 
 
 def shapes_of(kind: Kind, num_names: int, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -62,6 +73,12 @@ class Scoring:
     def of(self, name: str) -> dict[str, MetricInfo]:
         """The scores of one rating or label; empty where there are none."""
         return {metric: info for metric, info in self.metrics.items() if info.of == name}
+
+    def selecting(self, name: str) -> Selecting:
+        """What chooses the epoch: a score, or :data:`LOSS`."""
+        if name == LOSS:
+            return Selecting("loss", higher_is_better=False)
+        return Selecting(self.metrics[name].full_title, self.metrics[name].higher_is_better)
 
     def contributions(self, references: NumberArray, outcomes: NumberArray) -> FloatArray:
         """What each utterance adds to the sums.

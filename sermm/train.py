@@ -197,7 +197,7 @@ def train(
     keeper = EpochKeeper(
         folder / "checkpoints",
         score=options.select,
-        higher_is_better=scoring.metrics[options.select].higher_is_better,
+        higher_is_better=scoring.selecting(options.select).higher_is_better,
         patience=options.patience,
         average=options.average,
     )

@@ -43,7 +43,7 @@ from sermm.report.table_files import write_tables
 from sermm.report.terminal import alignment_text
 from sermm.results import read_config_text, read_environment, read_history, read_run
 from sermm.run_metrics import RunKey
-from sermm.scoring import Scoring
+from sermm.scoring import LOSS, Scoring
 from sermm.summary import read_summary
 from sermm.trivial import TRIVIAL
 
@@ -146,7 +146,8 @@ def _context(
         "leak_advice": cells.LEAK_ADVICE,
         "headline": summary["metrics"][scoring.headline],
         "headline_info": scoring.metrics[scoring.headline],
-        "select_info": scoring.metrics[tables.selected_by(summary)],
+        "selecting": scoring.selecting(tables.selected_by(summary)),
+        "learning_title": scoring.metrics[_drawn(summary)].full_title,
         "chance_title": known.title,
         "chance": summary["trivial"][chance][scoring.headline],
         "tables": shown,
@@ -173,6 +174,12 @@ _FITS = {
     "regression": "minus the mean absolute error",
     "reconstruction": "minus the mean absolute error of hidden values",
 }
+
+
+def _drawn(summary: Mapping[str, Any]) -> str:
+    """The score to draw over epochs beside the loss: the selecting one, if it is a score."""
+    selecting = tables.selected_by(summary)
+    return tables.scoring_of(summary).headline if selecting == LOSS else selecting
 
 
 def _meanings(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -236,12 +243,12 @@ def _pictures(
         for path, run in zip(headline, runs, strict=True)
     ]
     if any(len(history.epochs) for _, history, _ in histories):
-        select = tables.selected_by(summary)
+        drawn = _drawn(summary)
         pictures["learning"] = learning_picture(
             histories,
             leak,
-            column=f"val/{select}",
-            score=scoring.metrics[select].title_with_unit,
+            column=f"val/{drawn}",
+            score=scoring.metrics[drawn].title_with_unit,
             loss="loss (nats)" if scoring.kind in ("classes", "multilabel") else "loss",
         )
     if len(summary["by_size"]) > 1:

@@ -38,7 +38,7 @@ def headline_runs(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def selected_by(summary: Mapping[str, Any]) -> str:
-    """The score that chose the epochs."""
+    """The score that chose the epochs, or the loss."""
     return next(iter(summary["runs"][0]["val"]), scoring_of(summary).headline)
 
 
@@ -290,6 +290,6 @@ def runs_table(summary: Mapping[str, Any]) -> Table:
         )
         for run in summary["runs"]
     )
-    validation = f"validation {scoring_of(summary).metrics[select].full_title}"
+    validation = f"validation {scoring_of(summary).selecting(select).title}"
     columns = ("fold", "seed", "size", "train / validation / test", "chosen epoch", validation)
     return Table("runs", "Every finished run.", (*columns, *titles, "time"), rows)

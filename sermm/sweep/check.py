@@ -118,11 +118,11 @@ def _check_metric(sweep: Sweep, base: Config) -> None:
         )
     if sweep.metric != good:
         name = sweep.metric.removeprefix("val/")
-        fix = f"write {good}" + (f", or set optim.select={name}" if name in scoring.overall else "")
+        fix = f"write {good}, or set optim.select={name}"
         raise ConfigError(
             where, expected=f"{good}, which chooses the epoch", got=sweep.metric, fix=fix
         )
-    higher = scoring.metrics[selecting].higher_is_better
+    higher = scoring.selecting(selecting).higher_is_better
     if higher != sweep.maximise:
         raise ConfigError(
             f"{sweep.path}: metric.goal",

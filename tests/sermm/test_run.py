@@ -127,6 +127,22 @@ def test_what_a_run_leaves_behind(place: Workplace) -> None:
     assert read_run(folder).key.fold == 1
 
 
+def test_the_loss_may_choose_the_epoch(place: Workplace) -> None:
+    # a rate so high that the loss grows again while the score does not tell
+    folder = place.fit("acoustic", "optim.select=loss", "optim.lr=0.1", "optim.epochs=5")
+    metrics, history = read_json(folder / "metrics.json"), read_history(folder)
+    losses = history.columns["val/loss"]
+    assert metrics["best_epoch"] == int(np.argmin(losses)) != int(np.argmax(losses))
+    assert metrics["val"] == {"loss": pytest.approx(losses.min(), abs=1e-5)}
+    said = place.sermm("report", "acoustic_demo")
+    assert said.status == 0, said
+    page = (folder.parent / "report.html").read_text()
+    assert "that of the lowest validation loss." in page
+    said = place.sermm("fit", *place.settings("acoustic", "optim.select=los", "name=other"))
+    assert (said.status, said.err.count("\n")) == (2, 1)
+    assert "weighted_f1, loss" in said.err
+
+
 def test_the_configuration_of_a_run_is_an_experiment(place: Workplace) -> None:
     folder = place.fit("linear", "name=kept", "fold=2", "seed=3", "size=20")
     tree_of_keys = yaml.safe_load((folder / "config.yaml").read_text())
