@@ -106,12 +106,12 @@ class EmotionDataModule(L.LightningDataModule):
     def update_size(self) -> tuple[float, float]:
         """Utterances and seconds of an update over all ranks, on average; no seconds of text."""
         share = self.sampler.accumulate / len(self.sampler.epochs)
-        seconds = sum(u.duration_s for u in self.train.utterances) if self.train.frames else 0.0
+        seconds = sum(u.duration_s for u in self.train.utterances) if self.train.hears else 0.0
         return len(self.train) * share, seconds * share
 
     def seconds(self) -> dict[str, float]:
-        """Of each utterance by its id; nothing where there is no audio."""
-        if self.train.frames is None:
+        """Of each utterance by its id; nothing where no speech is read."""
+        if not self.train.hears:
             return {}
         parts = (self.train, self.val, self.test)
         return {u.id: u.duration_s for part in parts for u in part.utterances}

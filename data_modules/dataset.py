@@ -128,9 +128,14 @@ class UtteranceDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.utterances)
 
+    @property
+    def hears(self) -> bool:
+        """Whether samples have speech: frames, or waveforms that become frames in the model."""
+        return self.frames is not None or self.waveforms is not None
+
     def lengths(self) -> list[float]:
         """What batching by length goes by: seconds, or word pieces where there is no audio."""
-        if self.frames is not None or self.waveforms is not None:
+        if self.hears:
             return [utterance.duration_s for utterance in self.utterances]
         if self.transcripts is None:
             return [1.0] * len(self.utterances)
@@ -160,7 +165,7 @@ class UtteranceDataset(Dataset[Sample]):
         transcript = self.transcripts[utterance.id]
         word_index = transcript.pieces.word_index
         spans = None
-        if transcript.words is not None and (self.frames or self.waveforms):
+        if transcript.words is not None and self.hears:
             num_frames, stride_s, first_center_s = self._frame_times(utterance, sample)
             words = frame_spans(
                 transcript.words, num_frames, stride_s, first_centre_s=first_center_s

@@ -356,7 +356,10 @@ class PlanConfig:
     seeds: list[int] = field(default_factory=lambda: [0])  # each with every fold
     # training utterances, or all for all there are; none: all alone
     sizes: list[Any] = field(default_factory=list)
-    workers: int = 0  # runs at once; 0: as many as the cores allow
+    workers: int = 0  # runs at once; 0: as many as the cores, or the GPUs, allow
+    # runs at once on each GPU of this machine (or each trainer.devices of them); 0: as many as fit,
+    # by the memory that those which are there have taken until their first validation
+    runs_per_gpu: int = 1
 
 
 @dataclass

@@ -151,7 +151,9 @@ def _compute(
             compute_frames(upstream, good, device=device, precision=precision) if good else ()
         )
     except RuntimeError as error:
-        if not _is_memory(error):
+        from sermm.memory import is_out_of_memory  # takes lightning, which nothing else here does
+
+        if not is_out_of_memory(error):
             raise
         seconds = sum(clip.num_samples for clip in clips) / SAMPLE_RATE
         raise RunFailedError(
@@ -164,10 +166,6 @@ def _compute(
         item if isinstance(item, DataError) else _finite(upstream, clip, next(frames))
         for clip, item in zip(clips, loaded, strict=True)
     ]
-
-
-def _is_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _finite(upstream: SpeechUpstream, clip: Clip, frames: Array) -> Outcome:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ import yaml
 from rich.live import Live
 
 from data_modules.errors import ConfigError
+from sermm.gpus import Packing, gpu_environment
 from sermm.jobs_watch import Queue, jobs_table, last_line
 from sermm.rundir import COMMAND_VARIABLE, user_command
 from sermm.terminal import console, say
@@ -167,6 +168,7 @@ def run_jobs(
     detail: Callable[[Job], str] | None = None,
     on_poll: Callable[[], None] | None = None,
     aside: Callable[[], str] | None = None,
+    packing: Packing | None = None,
 ) -> JobsOutcome:
     """Run jobs and wait for all of them; a failed one does not stop the others.
 
@@ -180,6 +182,7 @@ def run_jobs(
         detail: What a running job has got to, for the table; its last line by default.
         on_poll: Called twice a second.
         aside: Something to tell beside the numbers of jobs.
+        packing: On this machine: which GPUs each job gets; none: all that are there.
 
     Raises:
         ConfigError: An option of the engine is wrong, or there is no SLURM.
@@ -202,18 +205,27 @@ def run_jobs(
         with Live(console=console, transient=True, auto_refresh=False) as live:
             while waiting or running:
                 while waiting and len(running) < (engine.at_once or 1):
-                    job = waiting.pop(0)
-                    running[job.name] = executor.submit(Command(job, engine))
+                    job = waiting[0]
+                    gpus = packing.place(job.name) if packing is not None else []
+                    if gpus is None:
+                        break
+                    waiting.pop(0)
+                    seen = {**job.environment, **gpu_environment(gpus)}
+                    command = Command(replace(job, environment=seen), engine)
+                    running[job.name] = executor.submit(command)
                 for name, handle in list(running.items()):
                     if _is_done(handle, watch):
                         del running[name]
+                        if packing is not None:
+                            packing.leave(name)
                         _settle(name, handle, outcome)
                 if console.is_terminal:
                     done = (
                         f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, "
                         f"{len(waiting)} waiting, {time.monotonic() - started:.0f} s"
                     )
-                    done += f", {aside()}" if aside is not None else ""
+                    beside = aside() if aside is not None else ""
+                    done += f", {beside}" if beside else ""
                     rows = [
                         _row(by_name[n], handle, watch, detail) for n, handle in running.items()
                     ]

@@ -12,7 +12,7 @@ from data_modules.errors import ConfigError
 from sermm.config import ALL, READY, SCRATCH, TUNED, Config, needs_speech, value_of
 from sermm.extras import ENCODER_FILES
 from sermm.limits_corpus import check_corpus, check_one_frame
-from sermm.limits_network import check_backbone, check_network, check_solver
+from sermm.limits_network import check_backbone, check_network, check_sharding, check_solver
 from sermm.limits_speech import (
     ENCODERS,
     check_encoder,
@@ -57,6 +57,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "extract.precision": ("32", "bf16", "fp16"),
     "optim.rating_loss": ("l1", "mse"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"),
     "trainer.precision": (
         "32-true",
         "bf16-mixed",
@@ -151,6 +152,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("trainer.checkpoint_steps", 0, 1e9),
     ("trainer.num_threads", 1, 1e4),
     ("plan.workers", 0, 1e4),
+    ("plan.runs_per_gpu", 0, 1e3),
     ("tracking.examples", 0, 1e4),
 )
 # what data.aligners may name
@@ -215,6 +217,7 @@ def validate(config: Config) -> None:
             fix="lower it, or train for longer",
         )
     check_solver(config)
+    check_sharding(config)
     check_network(config)
     check_frames(config)
     check_encoder(config)

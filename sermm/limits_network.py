@@ -30,6 +30,33 @@ def check_solver(config: Config) -> None:
             )
 
 
+def check_sharding(config: Config) -> None:
+    """What weights that are divided over ranks do not go with."""
+    model, trainer = config.model, config.trainer
+    if trainer.strategy != "fsdp":
+        return
+    several = trainer.devices * trainer.num_nodes > 1
+    for key, good, expected, fix in (
+        ("trainer.devices", several, "at least 2 with trainer.strategy=fsdp", "raise it"),
+        (
+            "trainer.precision",
+            trainer.precision in ("32-true", "bf16-mixed", "bf16-true", "16-true"),
+            "32-true, bf16-mixed, bf16-true or 16-true with trainer.strategy=fsdp",
+            "choose one of these",
+        ),
+        # it masks its inputs outside of what FSDP takes for the forward pass
+        ("model.task", model.task != "pretrain", "another than pretrain for fsdp", _DDP),
+        # running means and deviations would differ from rank to rank
+        ("model.pooling", model.pooling != "ecapa", "another than ecapa for fsdp", _DDP),
+        ("trainer.compile", not trainer.compile, "false with trainer.strategy=fsdp", _DDP),
+    ):
+        if not good:
+            raise ConfigError(key, expected=expected, got=str(value_of(config, key)), fix=fix)
+
+
+_DDP = "set trainer.strategy=ddp"
+
+
 def check_network(config: Config) -> None:
     """Sizes of the network that must agree with each other and with the task."""
     model = config.model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import ceil, floor
 from typing import Any
 
 import lightning as L
@@ -56,23 +57,33 @@ class BatchInHand(L.Callback):
 
     def _error(self, said: str) -> RunFailedError:
         lengths = [self.seconds[name] for name in self.ids if name in self.seconds]
-        size = f"{len(self.ids)} utterances"
-        half = max(1, len(self.ids) // 2)
-        key = "data.batch_size" if self.stage == "training" else "data.eval_batch_size"
-        fix = f"set {key}={half}"
+        padded = len(lengths) * max(lengths, default=0.0)
+        size = f"{len(self.ids)} utterances" if len(self.ids) != 1 else "1 utterance"
         if lengths:
-            padded = len(lengths) * max(lengths)
             size += f", {sum(lengths):.1f} s, with padding {padded:.1f} s"
-            if self.stage == "training":
-                fix = f"set data.batch_seconds={max(max(lengths), padded / 2):.0f}, or {key}={half}"
-        if self.stage == "training":
-            fix += ", and raise optim.accumulate as much to keep the update"
         return RunFailedError(
             f"memory in {self.stage}",
             expected="enough for every batch",
             got=f"too little for {first_ids(self.ids)} ({size}): {said.splitlines()[0]}",
-            fix=fix,
+            fix=self._fix(max(lengths, default=0.0), padded),
         )
+
+    def _fix(self, longest: float, padded: float) -> str:
+        """What to set: half of what was too much, where there is a half."""
+        half = len(self.ids) // 2
+        if self.stage != "training":
+            smaller = f"set data.eval_batch_size={half}, which changes no result"
+            return smaller if half else "use a device with more memory"
+        if not half:
+            return (
+                f"leave such utterances out with data.max_seconds={floor(longest)}, "
+                "or use a device with more memory"
+                if longest >= 1
+                else "use a device with more memory"
+            )
+        budget = max(ceil(longest), floor(padded / 2))
+        setting = f"data.batch_seconds={budget}" if longest else f"data.batch_size={half}"
+        return f"set {setting}, and optim.accumulate twice as high to keep the update"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,20 +8,18 @@ Imports no torch: a plan with nothing left to do answers at once.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
 
 from rich.progress import TaskID
 
 from data_modules.atomic import write_text
+from sermm.children import Child, end_groups, start_child
 from sermm.config import ALL, Config, to_yaml
+from sermm.gpus import Packing, gpu_environment, run_gpus
 from sermm.plan_progress import ScoreSoFar, epochs_done, num_validations
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
@@ -29,7 +27,6 @@ from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folde
 from sermm.terminal import new_progress, say
 
 _POLL_S = 0.2
-_STOP_S = 10.0
 LOG_NAME = "log.txt"
 
 
@@ -68,28 +65,24 @@ def config_of(config: Config, key: RunKey) -> Config:
 
 
 def num_workers(config: Config, num_runs: int) -> int:
-    """How many runs go at once: as asked, or as many as the cores (or GPUs) carry."""
+    """How many runs go at once, as asked or as many as the cores carry; GPUs may set less."""
     if config.plan.workers:
         return min(config.plan.workers, num_runs)
-    if config.trainer.accelerator != "cpu" and _has_gpu():
-        return 1
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min((available or 1) // config.trainer.num_threads, num_runs))
 
 
-def _has_gpu() -> bool:
-    # torch would take seconds to say it; the driver's device node says the same
-    return Path("/dev/nvidiactl").exists()
-
-
 @dataclass
-class _Child:
+class _Running:
     key: RunKey
     folder: Path
-    process: subprocess.Popen[bytes]
-    log: IO[bytes]
-    log_start: int  # what stands before it in the log is of earlier attempts
+    child: Child
     bar: TaskID
+    rows: int  # of its history, of earlier attempts
+
+    def has_validated(self) -> bool:
+        """Since it was started; by then it has taken what memory it needs."""
+        return epochs_done(self.folder) > self.rows
 
 
 def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOutcome:
@@ -111,7 +104,9 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
     file = experiment_folder(config) / "experiment.yaml"
     write_text(file, to_yaml(config))
     workers = num_workers(config, len(waiting))
-    running: list[_Child] = []
+    gpus = run_gpus(config)
+    packing = Packing(gpus, config.plan.runs_per_gpu) if gpus else None
+    running: list[_Running] = []
     with ExitStack() as stack:
         progress = stack.enter_context(new_progress())
         total = progress.add_task(f"{config.name}: runs", total=len(keys), completed=len(skipped))
@@ -119,31 +114,40 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
         score, again = ScoreSoFar(config, keys), set[RunKey]()
         while waiting or running:
             while waiting and len(running) < workers:
-                key = waiting.pop(0)
+                key = waiting[0]
+                settled = {one.key for one in running if one.has_validated()}
+                place = packing.place(key, settled) if packing else []
+                if place is None:
+                    break
+                waiting.pop(0)
                 bar = progress.add_task(f"  {key.folder_name}", total=num_validations(config))
-                running.append(_start(config, key, file, bar))
-            for child in list(running):
-                progress.update(child.bar, completed=epochs_done(child.folder))
-                status = child.process.poll()
+                running.append(_start(config, key, file, place, bar))
+            for one in list(running):
+                progress.update(one.bar, completed=epochs_done(one.folder))
+                status = one.child.process.poll()
                 if status is None:
                     continue
-                running.remove(child)
-                child.log.close()
-                progress.remove_task(child.bar)
+                running.remove(one)
+                one.child.log.close()
+                progress.remove_task(one.bar)
                 progress.advance(total)
-                if status == 0 and is_finished(child.folder):
-                    outcome.finished.append(child.key)
-                    say(f"  {child.key.folder_name} finished")
+                finished = status == 0 and is_finished(one.folder)
+                why = "" if finished else one.child.last_line(status)
+                full = why.startswith("error: memory in ")
+                crowded = packing is not None and packing.leave(one.key, out_of_memory=full)
+                if finished:
+                    outcome.finished.append(one.key)
+                    say(f"  {one.key.folder_name} finished")
                     continue
-                why = _last_line(child, status)
-                if _has_died(why, status) and child.key not in again:
-                    again.add(child.key)
-                    waiting.insert(0, child.key)
+                died = _has_died(why, status) and one.key not in again
+                if died or (full and crowded):
+                    again.add(one.key)
+                    waiting.insert(0, one.key)
                     progress.advance(total, -1)
-                    say(f"  {child.key.folder_name} goes on once more after: {why}", style="yellow")
+                    say(f"  {one.key.folder_name} goes on once more after: {why}", style="yellow")
                     continue
-                outcome.failed[child.key] = why
-                say(f"  {child.key.folder_name} failed: {why}", style="red")
+                outcome.failed[one.key] = why
+                say(f"  {one.key.folder_name} failed: {why}", style="red")
             told = (
                 f"{config.name}: {len(running)} running",
                 f"{len(outcome.failed)} failed" if outcome.failed else "",
@@ -161,64 +165,27 @@ def run_arguments(key: RunKey, file: Path) -> list[str]:
     return ["fit", str(file), "--ready", f"fold={key.fold}", f"seed={key.seed}", f"size={size}"]
 
 
-def _start(config: Config, key: RunKey, file: Path, bar: TaskID) -> _Child:
+def _start(config: Config, key: RunKey, file: Path, gpus: Sequence[str], bar: TaskID) -> _Running:
     folder = run_folder(config_of(config, key))
-    folder.mkdir(parents=True, exist_ok=True)
-    log = (folder / LOG_NAME).open("ab")
-    log_start = log.tell()
-    command = [sys.executable, "-m", "sermm", *run_arguments(key, file)]
-    threads = str(config.trainer.num_threads)
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            COMMAND_VARIABLE: user_command(),
-        },
-        # a group of its own, so that loader workers end with it
-        start_new_session=True,
+    rows = epochs_done(folder)
+    child = start_child(
+        run_arguments(key, file),
+        folder / LOG_NAME,
+        threads=config.trainer.num_threads,
+        environment={COMMAND_VARIABLE: user_command(), **gpu_environment(gpus)},
     )
-    return _Child(key, folder, process, log, log_start, bar)
+    return _Running(key, folder, child, bar, rows)
 
 
-def _stop(running: list[_Child]) -> None:
-    """End what still runs (Ctrl-C or an error in the plan): politely, then for good."""
+def _stop(running: list[_Running]) -> None:
+    """End what still runs, after Ctrl-C or an error in the plan."""
     try:
-        for child in running:
-            # not SIGINT, which a process that was started in the background may ignore
-            child.process.terminate()
-        deadline = time.monotonic() + _STOP_S
-        for child in running:
-            with suppress(subprocess.TimeoutExpired):
-                child.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        end_groups([one.child.process for one in running])
     finally:
-        # also when a second Ctrl-C says that this takes too long
-        for child in running:
-            _kill_group(child)
-            child.process.wait()
-            child.log.close()
-
-
-def _kill_group(child: _Child) -> None:
-    """Kill a child and what it started, such as loader workers."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.process.pid, signal.SIGKILL)
+        for one in running:
+            one.child.log.close()
 
 
 def _has_died(why: str, status: int) -> bool:
     """Whether a run was ended from outside, or lost one of its processes, and may go on."""
     return status < 0 or why.startswith("error: rank ")
-
-
-def _last_line(child: _Child, status: int) -> str:
-    path = child.folder / LOG_NAME
-    with path.open("rb") as stream:
-        stream.seek(child.log_start)
-        lines = stream.read().decode(errors="replace").splitlines()
-    said = next((line for line in reversed(lines) if line.strip()), "")
-    reason = f"signal {-status}" if status < 0 else f"exit status {status}"
-    return f"{said or 'no output'} ({reason}; see {path})"

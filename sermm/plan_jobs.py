@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 
 from data_modules.atomic import write_text
 from data_modules.errors import ConfigError
 from sermm.config import Config, to_yaml
+from sermm.gpus import Packing, run_gpus
 from sermm.jobs import Engine, Job, parse_engine, run_jobs
 from sermm.plan import PlanOutcome, config_of, run_arguments
-from sermm.plan_progress import ScoreSoFar, epochs_done, num_validations
+from sermm.plan_progress import ScoreSoFar, TimeLeft, epochs_done, num_validations
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
 from sermm.rundir import experiment_folder, is_done
@@ -37,6 +39,14 @@ def plan_engine(config: Config, on: str, options: Sequence[str]) -> Engine:
             wanted["gpus_per_node"] = trainer.devices
         return replace(engine, options={**wanted, **engine.options})
     return engine
+
+
+def _packing(engine: Engine, config: Config) -> Packing | None:
+    """GPUs of this machine, shared out evenly among as many runs as are to go at once."""
+    if engine.kind != "local" or "gpus_per_node" in engine.options:
+        return None
+    gpus = run_gpus(config)
+    return Packing(gpus, ceil((engine.at_once or 1) / len(gpus))) if gpus else None
 
 
 def execute_on(
@@ -68,13 +78,20 @@ def execute_on(
         Job(name, tuple(run_arguments(key, file)), environment) for name, key in by_name.items()
     ]
     total, score = num_validations(config), ScoreSoFar(config, keys)
+    left = TimeLeft(config, list(by_name.values()))
 
     def detail(job: Job) -> str:
         done = epochs_done(folder / job.name)
         return f"{done} of {total} validations" if total else f"{done} validations"
 
     ended = run_jobs(
-        jobs, engine, folder / "jobs", title=config.name, detail=detail, aside=score.text
+        jobs,
+        engine,
+        folder / "jobs",
+        title=config.name,
+        detail=detail,
+        aside=lambda: ", ".join(filter(None, (score.text(), left.text()))),
+        packing=_packing(engine, config),
     )
     failed = {by_name[name]: why for name, why in ended.failed.items()}
     finished = [by_name[name] for name in ended.finished]

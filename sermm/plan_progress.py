@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +28,46 @@ def num_validations(config: Config) -> int | None:
     if optim.steps:
         return -(-optim.steps // optim.val_every_steps) if optim.val_every_steps else None
     return None if optim.val_every_steps else optim.epochs
+
+
+class TimeLeft:
+    """How long the runs that are not finished will take, from how far they have come by now.
+
+    Args:
+        config: Of the experiment.
+        keys: The runs that are to be done.
+        now: Seconds on a clock.
+    """
+
+    def __init__(
+        self, config: Config, keys: Sequence[RunKey], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.folders = [experiment_folder(config) / key.folder_name for key in keys]
+        self.total = num_validations(config)
+        self.now = now
+        self.started, self.before = now(), self._done()
+
+    def _done(self) -> float:
+        """Runs, those under way by the share of their validations."""
+        return sum(
+            1.0
+            if (folder / "metrics.json").is_file()
+            # the test part and the files of a run come after its last validation
+            else min(0.95, epochs_done(folder) / self.total if self.total else 0.0)
+            for folder in self.folders
+        )
+
+    def text(self) -> str:
+        """``about 12 min left``; nothing before anything was done. Early stopping makes it less."""
+        done = self._done()
+        if done <= self.before:
+            return ""
+        left_s = (len(self.folders) - done) * (self.now() - self.started) / (done - self.before)
+        if left_s < 60:
+            return f"about {left_s:.0f} s left"
+        if left_s < 7200:
+            return f"about {left_s / 60:.0f} min left"
+        return f"about {left_s / 3600:.1f} h left"
 
 
 class ScoreSoFar:

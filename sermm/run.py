@@ -21,7 +21,7 @@ from data_modules.prepare import Prepared
 from data_modules.recognised import read_recognised
 from data_modules.selection import Selection
 from sermm.allocator import keep_large_blocks
-from sermm.build_checkpoint import checkpoint_record
+from sermm.build_checkpoint import checkpoint_record, load_task
 from sermm.build_data import RunData, build_data
 from sermm.build_facts import DataFacts
 from sermm.build_model import build_task
@@ -43,6 +43,7 @@ from sermm.ranks import is_first, num_ranks
 from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
 from sermm.rundir import alone_in, environment, is_done, run_folder
 from sermm.scoring import find_scoring
+from sermm.sharding import FSDP
 from sermm.stages import failed_checks, hash_of_data, make_selection, stores_features, wanted_ids
 from sermm.tasks.base import EmotionTask, Predictions
 from sermm.terminal import console, say
@@ -138,6 +139,9 @@ def _train(config: Config, data: RunData, *, logger: Any) -> tuple[EmotionTask, 
         record=checkpoint_record(config, data.facts),
         logger=logger,
     )
+    if config.trainer.strategy == FSDP and is_first(config):
+        # this rank goes on alone, with a part of the weights only
+        task = load_task(run_folder(config) / "checkpoints" / "best.ckpt")[0]
     return task, result
 
 

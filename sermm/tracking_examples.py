@@ -38,7 +38,7 @@ def log_examples(
         predictions: Of the test part.
     """
     dataset = data.module.test
-    if predictions.kind == "reconstruction" or not (dataset.frames or dataset.waveforms):
+    if predictions.kind == "reconstruction" or not dataset.hears:
         return
     spoken = [utterance for utterance in dataset.utterances if utterance.audio is not None]
     chosen = spoken[:: max(1, len(spoken) // number)][:number] if number else []

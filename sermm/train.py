@@ -26,6 +26,7 @@ from sermm.history import HistoryWriter
 from sermm.memory import BatchInHand
 from sermm.ranks import watch_ranks
 from sermm.resume import PeriodSaver, StopRequest
+from sermm.sharding import build_strategy
 from sermm.tasks.base import EmotionTask, Predictions
 
 
@@ -232,7 +233,7 @@ def train(
             accelerator=options.accelerator,
             devices=options.devices,
             num_nodes=options.num_nodes,
-            strategy=options.strategy,
+            strategy=build_strategy(options.strategy, options.devices * options.num_nodes),
             precision=options.precision,  # type: ignore[arg-type]
             max_epochs=data.sampler.num_periods,
             accumulate_grad_batches=data.sampler.accumulate,

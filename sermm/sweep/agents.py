@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data_modules.errors import ConfigError, RunFailedError
-from sermm.sweep.process import end_group
+from sermm.children import end_groups
+from sermm.gpus import gpu_environment, gpu_groups, visible_gpus
 from sermm.terminal import say
 
 _POLL_S = 0.5
@@ -39,7 +40,8 @@ def run_agents(sweep_id: str, *, devices: int, count: int | None) -> None:
             got=f"task {os.environ['SLURM_LOCALID']} of a node",
             fix="start it with srun --ntasks-per-node=1",
         )
-    places = agent_places(visible_gpus(os.environ), devices)
+    # one agent without any where there are none
+    places = gpu_groups(visible_gpus(os.environ), devices, "--devices") or [[]]
     command = [sys.executable, "-m", "wandb", "agent"]
     command += ["--count", str(count)] if count is not None else []
     running: list[subprocess.Popen[bytes]] = []
@@ -58,8 +60,7 @@ def run_agents(sweep_id: str, *, devices: int, count: int | None) -> None:
             time.sleep(_POLL_S)
         statuses = [process.returncode for process in running]
     finally:
-        for process in running:
-            end_group(process)
+        end_groups(running)
     if failed := [status for status in statuses if status]:
         raise RunFailedError(
             f"agents of {sweep_id}",
@@ -67,33 +68,6 @@ def run_agents(sweep_id: str, *, devices: int, count: int | None) -> None:
             got=f"{len(failed)} of {len(running)} with status {failed[0]}",
             fix="look at what they printed above",
         )
-
-
-def visible_gpus(environment: Mapping[str, str]) -> list[str]:
-    """GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
-    stated = environment.get("CUDA_VISIBLE_DEVICES")
-    if stated is not None:
-        return [name.strip() for name in stated.split(",") if name.strip()]
-    # torch would take seconds to say it; the driver's device nodes say the same
-    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
-
-
-def agent_places(gpus: list[str], devices: int) -> list[list[str]]:
-    """The GPUs of each agent; one agent without any where there are none.
-
-    Raises:
-        ConfigError: There are some, but fewer than a trial needs.
-    """
-    if not gpus:
-        return [[]]
-    if len(gpus) < devices:
-        raise ConfigError(
-            "--devices",
-            expected=f"at most {len(gpus)}, the GPUs here",
-            got=str(devices),
-            fix="correct it",
-        )
-    return [gpus[start : start + devices] for start in range(0, len(gpus) - devices + 1, devices)]
 
 
 def agent_environment(environment: Mapping[str, str], gpus: list[str]) -> dict[str, str]:
@@ -104,9 +78,7 @@ def agent_environment(environment: Mapping[str, str], gpus: list[str]) -> dict[s
     """
     found = {name: value for name, value in environment.items() if name not in _STEP_VARIABLES}
     found["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), found.get("PATH", "")])
-    if gpus:
-        found["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    return found
+    return found | gpu_environment(gpus)
 
 
 _STEP_VARIABLES = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import optuna
 import yaml
 from optuna.trial import TrialState
 
 from data_modules.errors import DataError, RunFailedError
+from sermm.children import Child, end_groups, start_child
 from sermm.config import Config
+from sermm.gpus import Packing, gpu_environment, run_gpus
 from sermm.run_metrics import RunKey
 from sermm.sweep.check import as_override
 from sermm.sweep.file import Sweep
-from sermm.sweep.process import end_group, last_line
 from sermm.sweep.study import (
     VALUES,
     best_of,
@@ -84,9 +82,7 @@ class _Running:
     trial: optuna.Trial
     values: dict[str, Any]
     folder: Path
-    process: subprocess.Popen[bytes]
-    log: IO[bytes]
-    log_start: int
+    child: Child
     epochs: int = 0  # that were reported
     best: float | None = None  # of them
 
@@ -98,6 +94,9 @@ class Search:
         sweep: What is searched.
         base: The configuration that trials start from.
         options: How to search.
+
+    Raises:
+        ConfigError: There are fewer GPUs than a trial needs.
     """
 
     def __init__(self, sweep: Sweep, base: Config, options: SearchOptions) -> None:
@@ -105,6 +104,9 @@ class Search:
         self.folder = sweep_folder(sweep, base)
         self.running: list[_Running] = []
         self.failures = 0  # in a row
+        groups = run_gpus(base)
+        share = math.ceil(options.workers / len(groups)) if groups else 1
+        self.packing = Packing(groups, share) if groups else None
 
     def run(self) -> optuna.Study:
         """Work until there are enough trials, or a value reaches the target.
@@ -134,9 +136,9 @@ class Search:
                         return study
                     time.sleep(_POLL_S)
             finally:
+                end_groups([one.child.process for one in self.running])
                 for one in self.running:
-                    end_group(one.process)
-                    one.log.close()
+                    one.child.log.close()
 
     def _expect_same(self) -> None:
         """A folder holds the trials of one question.
@@ -211,29 +213,20 @@ class Search:
         name = trial.user_attrs.get("folder") or f"trial={trial.number:04d}"
         trial.set_user_attr("folder", name)
         folder = self.folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        log = (folder / _LOG_NAME).open("ab")
-        command = [sys.executable, "-m", "sermm", "trial", self.sweep.experiment]
+        command = ["trial", self.sweep.experiment]
         command += [*self.sweep.overrides, *self.options.overrides]
         command += [as_override(key, value) for key, value in values.items()]
         command += [f"runs={self.folder}", f"name={name}"]
         command += self._tracking()
-        threads = str(self.base.trainer.num_threads)
-        process = subprocess.Popen(
+        gpus = self.packing.place(trial.number) if self.packing else []
+        assert gpus is not None, "there is a place for each worker"
+        child = start_child(
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": threads,
-                "MKL_NUM_THREADS": threads,
-                AGENT_VARIABLE: self.sweep.name,
-            },
-            # a group of its own, which is killed as a whole
-            start_new_session=True,
+            folder / _LOG_NAME,
+            threads=self.base.trainer.num_threads,
+            environment={AGENT_VARIABLE: self.sweep.name, **gpu_environment(gpus)},
         )
-        self.running.append(_Running(trial, values, folder, process, log, log.tell()))
+        self.running.append(_Running(trial, values, folder, child))
         return True
 
     def _tracking(self) -> list[str]:
@@ -243,9 +236,9 @@ class Search:
         return [] if asked else ["tracking.wandb=disabled"]
 
     def _look_at(self, one: _Running) -> None:
-        status = one.process.poll()
+        status = one.child.process.poll()
         if self._report(one) and status is None:
-            end_group(one.process)
+            end_groups([one.child.process])
             self._end(one, TrialState.PRUNED)
             return
         if status is None:
@@ -254,7 +247,7 @@ class Search:
             value = read_trial_value(one.folder)
             self._end(one, TrialState.FAIL if math.isnan(value) else TrialState.COMPLETE, value)
             return
-        why = last_line(one.folder / _LOG_NAME, one.log_start, status)
+        why = one.child.last_line(status)
         again = one.trial.user_attrs.get("again", 0)
         # a signal comes from outside and says nothing of the values; twice it may be memory
         if status < 0 and again < 2:
@@ -290,7 +283,9 @@ class Search:
     def _end(self, one: _Running, state: TrialState, value: float = math.nan) -> None:
         finished = state == TrialState.COMPLETE
         self.running.remove(one)
-        one.log.close()
+        one.child.log.close()
+        if self.packing is not None:
+            self.packing.leave(one.trial.number)
         self.study.tell(one.trial, value if finished else None, state)
         if state == TrialState.FAIL:
             return

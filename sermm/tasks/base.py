@@ -83,6 +83,14 @@ class EmotionTask(L.LightningModule):
         """Scores ``(B, C)``."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
+    def configure_model(self) -> None:
+        """Divide the weights over ranks, where the strategy asks for it."""
+        mesh = self.device_mesh
+        if mesh is not None:
+            from sermm.sharding import shard
+
+            shard(self, mesh["data_parallel"])
+
     def pretrained(self) -> dict[str, nn.Module]:
         """Encoders that may have a learning rate of their own: ``speech`` and ``text``."""
         return {}
@@ -147,7 +155,7 @@ class EmotionTask(L.LightningModule):
         self._update_weight = None
         for parameter in self.parameters():
             if parameter.grad is not None:
-                parameter.grad.mul_((self._batches_an_update / weight).to(parameter.grad))
+                parameter.grad.mul_((self._batches_an_update / weight).to(parameter.grad.dtype))
 
     @property
     def _batches_an_update(self) -> int:

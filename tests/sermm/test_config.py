@@ -48,6 +48,7 @@ NOT_RESULTS = {
     "plan.folds",
     "plan.seeds",
     "plan.sizes",
+    "plan.runs_per_gpu",
     "plan.workers",
     "tracking.wandb",
     "tracking.project",

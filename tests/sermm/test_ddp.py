@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.sermm.workplace import Workplace, probabilities, read_json, read_table, wait_until
+from sermm.checkpoints import read_checkpoint
+from tests.sermm.test_train import assert_same_run, kill_at
+from tests.sermm.workplace import (
+    Workplace,
+    probabilities,
+    read_json,
+    read_table,
+    wait_for,
+    wait_until,
+)
 
-pytestmark = [pytest.mark.ddp, pytest.mark.slow]
+pytestmark = pytest.mark.ddp
 
 TWO = ("trainer.devices=2", "trainer.strategy=ddp")
 # nothing random but the initial weights, so that batches alone decide
@@ -39,12 +52,44 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, out
 
 
-def test_two_processes_train_and_predict_as_one(place: Workplace) -> None:
+def run_in_two(
+    place: Workplace, *arguments: str, prepare: Callable[[], None] = lambda: None
+) -> list[int]:
+    """The exit statuses of two processes that train together.
+
+    They are copies of this one, started as a batch system would start them, which saves two imports
+    of torch; the corpus is in place before.
+
+    Args:
+        place: Where.
+        arguments: Of the command line.
+        prepare: Called in the first process before it begins.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def become(rank: int) -> None:
+        here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": "0"}
+        os.environ.update(here | {"LOCAL_RANK": str(rank), "WORLD_SIZE": "2"})
+        if rank == 0:
+            prepare()
+
+    pids = [place.fork(*arguments, prepare=partial(become, rank)) for rank in (0, 1)]
+    first = wait_for(pids[0])
+    if first:
+        os.killpg(pids[1], signal.SIGKILL)
+    return [first, wait_for(pids[1])]
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_train_and_predict_as_one(place: Workplace, strategy: str) -> None:
     """19 validation batches of 3 are uneven for two; an update is 2 x 4 utterances or 8."""
     one = place.fit("span", "name=one", *STILL)
-    process = start(place, "span", "name=two", *STILL, *TWO, "data.batch_size=4")
-    status, out = end(process)
-    assert status == 0, out
+    settings = (*STILL, *TWO, "data.batch_size=4", f"trainer.strategy={strategy}")
+    assert run_in_two(place, "fit", *place.settings("span", "name=two", *settings)) == [0, 0], (
+        place.said_by_fork()
+    )
     two = place.run_folder("span", "name=two")
     # each test utterance once, in the same order
     ids = [row["utterance_id"] for row in read_table(one / "predictions.csv")]
@@ -55,9 +100,58 @@ def test_two_processes_train_and_predict_as_one(place: Workplace) -> None:
     for mine, theirs in zip(
         read_table(one / "history.csv"), read_table(two / "history.csv"), strict=True
     ):
-        assert float(mine["val/loss"]) == pytest.approx(float(theirs["val/loss"]), abs=2e-4)
+        for column in ("train/loss", "val/loss"):
+            assert float(mine[column]) == pytest.approx(float(theirs[column]), abs=2e-4)
     update = read_json(two / "environment.json")["update"]
     assert (update["ranks"], update["batches_a_rank"]) == (2, 1)
+    # whole weights, which a single process reads
+    weights = [
+        read_checkpoint(folder / "checkpoints" / "best.ckpt")["state_dict"] for folder in (one, two)
+    ]
+    assert list(weights[0]) == list(weights[1])
+    for name, values in weights[0].items():
+        torch.testing.assert_close(weights[1][name], values, atol=2e-4, rtol=1e-3)
+    metrics = [read_json(folder / "metrics.json") for folder in (one, two)]
+    assert metrics[0]["num_parameters"] == metrics[1]["num_parameters"]
+
+
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
+def test_two_killed_processes_go_on_as_if_nothing_had_happened(
+    place: Workplace, strategy: str
+) -> None:
+    """Dropout, masks and word dropout at work, killed in the middle of the second epoch."""
+    place.fit("span", "name=prepared", "optim.epochs=1")
+    settings = (*TWO, "trainer.checkpoint_steps=3", f"trainer.strategy={strategy}")
+    settings = (*settings, "data.batch_size=3")
+    undisturbed = place.settings("span", "name=undisturbed", *settings)
+    assert run_in_two(place, "fit", *undisturbed) == [0, 0], place.said_by_fork()
+    killed = place.settings("span", "name=killed", *settings)
+    statuses = run_in_two(place, "fit", *killed, prepare=kill_at("last.ckpt", 6, after=True))
+    assert statuses == [-signal.SIGKILL, -signal.SIGKILL], place.said_by_fork()
+    folder = place.run_folder("span", "name=killed")
+    position = read_checkpoint(folder / "checkpoints" / "last.ckpt")["position"]
+    assert position["period"] == 1
+    assert position["num_done"] > 0
+    assert run_in_two(place, "fit", *killed) == [0, 0], place.said_by_fork()
+    assert_same_run(folder, place.run_folder("span", "name=undisturbed"))
+
+
+@pytest.mark.slow
+def test_trained_encoders_are_divided_too(place: Workplace) -> None:
+    """Layers of both encoders are gathered one by one, and computed again in the backward pass."""
+    settings = (
+        *("model.speech.upstream=huggingface", "model.speech.name=scratch", "optim.epochs=2"),
+        *("model.speech.frozen=false", "model.speech.normalise=none", "model.dropout=0"),
+        *("data.eval_batch_size=3", "optim.accumulate=2", "trainer.gradient_checkpointing=true"),
+    )
+    one = place.fit("span", "name=one", *settings)
+    two = place.settings(
+        "span", "name=two", *settings, *TWO, "trainer.strategy=fsdp", "data.batch_size=4"
+    )
+    assert run_in_two(place, "fit", *two) == [0, 0], place.said_by_fork()
+    found = probabilities(place.run_folder("span", "name=two"))
+    for name, values in probabilities(one).items():
+        assert found[name] == pytest.approx(values, abs=5e-4)
 
 
 def test_the_same_weights_predict_the_same_in_two_processes(place: Workplace) -> None:
@@ -66,11 +160,12 @@ def test_the_same_weights_predict_the_same_in_two_processes(place: Workplace) ->
     expected = (one / "predictions.csv").read_bytes()
     for name in ("metrics.json", "predictions.csv", "environment.json"):
         (one / name).unlink()
-    status, out = end(start(place, "span", "name=one", *STILL, *TWO))
-    assert status == 0, out
+    settings = place.settings("span", "name=one", *STILL, *TWO)
+    assert run_in_two(place, "fit", *settings) == [0, 0], place.said_by_fork()
     assert (one / "predictions.csv").read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_a_dead_rank_ends_the_run_and_a_stopped_run_goes_on(place: Workplace) -> None:
     settings = ("optim.epochs=60", "trainer.checkpoint_steps=2", *TWO)
     process = start(place, "linear", "name=run", *settings)

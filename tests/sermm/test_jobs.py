@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from data_modules.errors import ConfigError
-from sermm.jobs import Engine, Job, parse_engine, run_jobs
+from sermm.gpus import Packing
+from sermm.jobs import Command, Engine, Job, parse_engine, run_jobs
 from sermm.jobs_watch import Queue, last_line
 
 # submitit forgets the controllers of jobs that ended
@@ -80,6 +81,26 @@ def test_jobs_run_and_a_failed_one_says_why(
     logs = [path.read_text() for path in tmp_path.glob("*_log.out")]
     assert sum("seed: 7" in log for log in logs) == 1
     assert "  one finished" in capsys.readouterr().out
+
+
+def test_jobs_on_this_machine_share_its_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two GPUs and three jobs: the third waits for one of them."""
+    packing = Packing([["3"], ["5"]], per_gpu=1)
+    jobs = [Job(name, ("config", "linear_demo")) for name in "abc"]
+    commands: list[Command] = []
+
+    def noted(job: Job, engine: Engine) -> Command:
+        commands.append(Command(job, engine))
+        return commands[-1]
+
+    monkeypatch.setattr("sermm.jobs.Command", noted)
+    outcome = run_jobs(jobs, Engine("local", 3), tmp_path, title="test", packing=packing)
+    assert sorted(outcome.finished) == ["a", "b", "c"]
+    gpus = [command.environment["CUDA_VISIBLE_DEVICES"] for command in commands]
+    assert gpus[:2] == ["3", "5"]
+    assert gpus[2] in ("3", "5")
 
 
 def processes_that(say: str) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
 
-from sermm import plan
+from sermm import children, plan
+from sermm.children import end_groups
 from sermm.config import Config, DataConfig, ModelConfig, PlanConfig, TrainerConfig
 from sermm.run_metrics import RunKey
 from tests.sermm.workplace import (
@@ -70,20 +71,10 @@ def test_as_many_at_once_as_the_cores_carry(
     expected: int,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    monkeypatch.setattr(plan, "_has_gpu", lambda: False)
     config = replace(
         CONFIG, plan=PlanConfig(workers=workers), trainer=TrainerConfig(num_threads=threads)
     )
     assert plan.num_workers(config, runs) == expected
-
-
-def test_one_at_a_time_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_has_gpu", lambda: True)
-    assert plan.num_workers(CONFIG, 9) == 1
-    assert plan.num_workers(replace(CONFIG, plan=PlanConfig(workers=2)), 9) == 2
-    on_cpu = replace(CONFIG, trainer=TrainerConfig(accelerator="cpu"))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    assert plan.num_workers(on_cpu, 9) == 2
 
 
 class Copies:
@@ -163,7 +154,7 @@ class Copy:
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> Copies:
     stand_in = Copies()
-    monkeypatch.setattr(plan, "subprocess", stand_in)
+    monkeypatch.setattr(children, "subprocess", stand_in)
     monkeypatch.setattr(plan, "_POLL_S", 0.02)
     return stand_in
 
@@ -302,11 +293,51 @@ def test_stopping_a_plan_leaves_no_process_and_no_half_file(
     assert not (folders[2] / "environment.json").exists()
 
 
-def child(tmp_path: Path, code: str) -> Any:
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    log = (tmp_path / "log.txt").open("ab")
-    wait_until((tmp_path / "ready").exists)
-    return plan._Child(RunKey(0, 0), tmp_path, process, log, 0, SimpleNamespace())  # type: ignore[arg-type]
+def test_runs_are_packed_on_gpus(
+    place: Workplace, copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stand-ins for GPUs; one of two runs that share the first finds no memory there."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr(plan, "num_workers", lambda config, num_runs: 9)
+    seen = place.folder / "seen"
+    seen.mkdir()
+    fold = re.compile(r"fold=\d").search
+
+    def work(command: Sequence[str]) -> None:
+        """Wait for company, or fail for want of memory; the second attempt succeeds."""
+        found = fold(" ".join(command))
+        assert found is not None
+        name = found[0]
+        (seen / f"{name} {copies.environments[-1]['CUDA_VISIBLE_DEVICES']}").touch()
+        if name == "fold=2" and not (seen / "again").exists():
+            (seen / "again").touch()
+            print("error: memory in training: expected enough for every batch, got too little")
+            os._exit(1)
+        wait_until(lambda: len(list(seen.glob("fold=*"))) >= 3)
+
+    copies.prepare = work
+    arguments = settings(place, "trainer.accelerator=auto", "plan.runs_per_gpu=2")
+    said = place.sermm("experiment", *arguments, "trainer.precision=32-true")
+    assert (said.status, said.err) == (0, ""), said
+    assert sorted(path.name for path in seen.glob("fold=*"))[:2] == ["fold=0 4", "fold=1 7"]
+    assert len(copies.commands) == 4
+    assert "size=all goes on once more after: error: memory in training" in said.out
+
+
+def test_one_run_at_a_time_on_a_gpu(
+    place: Workplace, copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    running = place.folder / "running"
+
+    def work(command: Sequence[str]) -> None:
+        running.touch(exist_ok=False)
+        time.sleep(0.1)
+        running.unlink()
+
+    copies.prepare = work
+    said = place.sermm("experiment", *settings(place, "trainer.accelerator=auto"))
+    assert (said.status, said.err) == (0, ""), said
 
 
 STUBBORN = """
@@ -318,31 +349,36 @@ time.sleep(60)
 """
 
 
+def stubborn(tmp_path: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([sys.executable, "-c", STUBBORN], start_new_session=True)
+    wait_until((tmp_path / "ready").exists)
+    return process
+
+
 def test_a_child_that_does_not_listen_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plan, "_STOP_S", 0.2)
-    stubborn = child(tmp_path, STUBBORN)
-    plan._stop([stubborn])
-    assert stubborn.process.returncode == -signal.SIGKILL
-    assert stubborn.log.closed
+    monkeypatch.setattr(children, "_STOP_S", 0.2)
+    process = stubborn(tmp_path)
+    end_groups([process])
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_a_second_ctrl_c_kills_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plan, "_STOP_S", 60.0)
-    stubborn = child(tmp_path, STUBBORN)
+    monkeypatch.setattr(children, "_STOP_S", 60.0)
+    process = stubborn(tmp_path)
     handler = signal.signal(signal.SIGUSR1, signal.default_int_handler)
     impatient = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGUSR1])
     impatient.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            plan._stop([stubborn])
+            end_groups([process])
     finally:
         impatient.cancel()
         signal.signal(signal.SIGUSR1, handler)
-    assert stubborn.process.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow

@@ -106,7 +106,9 @@ class Workplace:
         try:
             os.setsid()
             become_a_program(
-                os.open(self.folder / "fork.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                os.open(
+                    self.folder / "fork.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+                )
             )
             prepare()
             status = call_main(arguments)

@@ -18,7 +18,7 @@ import yaml
 from data_modules.errors import ConfigError
 from sermm.compose import load_config
 from sermm.config import value_of
-from sermm.sweep.agents import agent_environment, agent_places, run_agents, visible_gpus
+from sermm.sweep.agents import agent_environment, run_agents
 from sermm.sweep.check import check_sweep
 from sermm.sweep.file import read_sweep
 from sermm.sweep.wandb_sweep import tree_with
@@ -148,16 +148,6 @@ def test_a_trial_of_the_agent(place: Workplace, monkeypatch: pytest.MonkeyPatch)
     assert not [name for name in summary["summary"] if name.startswith("test")]
 
 
-def test_gpus_are_shared_out() -> None:
-    assert agent_places([], 1) == [[]]
-    assert agent_places(["0", "1", "2"], 1) == [["0"], ["1"], ["2"]]
-    assert agent_places(["4", "5", "6", "7", "8"], 2) == [["4", "5"], ["6", "7"]]
-    with pytest.raises(ConfigError, match="at most 1, the GPUs here"):
-        agent_places(["0"], 2)
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "2, 3"}) == ["2", "3"]
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
-
-
 def test_an_agent_is_no_task_of_a_job_step() -> None:
     step = {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_JOB_ID": "7", "PATH": "/bin"}
     found = agent_environment(step, ["3"])
@@ -181,7 +171,7 @@ def test_agents_end_with_all_that_they_started(
     program.write_text("#!/bin/sh\ntrap '' TERM INT\nsleep 1000 &\necho $! > child\nwait\n")
     program.chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sermm.sweep.process._STOP_S", 0.2)
+    monkeypatch.setattr("sermm.children._STOP_S", 0.2)
     monkeypatch.setattr("sermm.sweep.agents.sys.executable", str(program))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
