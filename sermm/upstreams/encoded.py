@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from data_modules.errors import ConfigError
+from sermm.nn.linear import use_onednn
 from sermm.upstreams.chunks import join_chunks, plan_chunks
 from sermm.upstreams.encoder import FrameEncoder
 from sermm.upstreams.interface import SAMPLE_RATE, LayerFeatures, SpeechFeatures, SpeechUpstream
@@ -81,6 +82,7 @@ class EncoderUpstream(SpeechUpstream):
         source: Source | None,
     ) -> None:
         super().__init__()
+        use_onednn(encoder)
         self.encoder = encoder
         self.source = source
         self.choice = choose_layers(layers, encoder.num_transformer_layers)

@@ -15,6 +15,7 @@ from torch import nn
 
 from data_modules.errors import ModelError
 from data_modules.text import Tokenizer
+from sermm.nn.linear import use_onednn
 from sermm.upstreams.pretrained import (
     OLD_WEIGHT_FILES,
     WEIGHT_FILES,
@@ -63,10 +64,11 @@ def build_text_model(config: dict[str, Any]) -> nn.Module:
     model = AutoModel.from_config(  # type: ignore[no-untyped-call]
         AutoConfig.for_model(settings.pop("model_type"), **settings), dtype=torch.float32
     )
-    return _without_pooler(model)
+    return _made_ready(model)
 
 
-def _without_pooler(model: nn.Module) -> nn.Module:
+def _made_ready(model: nn.Module) -> nn.Module:
+    use_onednn(model)
     # the pooler's weights would be trained by nothing and stall distributed training
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # type: ignore[assignment]
@@ -94,7 +96,7 @@ def load_text_model(name: str, revision: str | None = None) -> nn.Module:
             got=type(model).__name__,
             fix="choose such a model",
         )
-    return _without_pooler(model)
+    return _made_ready(model)
 
 
 def checkpoint_text_gradients(model: nn.Module) -> None:
