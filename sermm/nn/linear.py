@@ -24,9 +24,8 @@ def use_onednn(module: nn.Module) -> None:
     Args:
         module: An encoder; parts with a class of their own are left alone.
     """
-    if not (
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-    ):
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not (has_onednn and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return
     for part in module.modules():
         if type(part) is nn.Linear:
