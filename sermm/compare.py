@@ -10,6 +10,9 @@ the reason. For each score of each pair:
   the runs of each fold (``permutation.py``);
 - where there are several pairs, Holm's adjustment of the first of these, and intervals that hold
   together (Bonferroni: at 1 - 0.05 / pairs). Each score is a family of its own.
+
+All of this is of the largest training size of each; what both have of smaller ones is compared in
+``compare_sizes.py``.
 """
 
 from __future__ import annotations
@@ -21,12 +24,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data_modules.errors import DataError, first_ids
-from sermm.metrics import FloatArray, MetricInfo
+from sermm.compare_sizes import SizeComparison, compare_sizes
+from sermm.metrics import MetricInfo
 from sermm.permutation import Permutation, holm, run_test, speaker_test
-from sermm.pool import Pool, pool_runs
+from sermm.pool import Pool, fold_sums, pool_runs
 from sermm.report.cells import plural
 from sermm.results import Run, read_run
 from sermm.run_metrics import RunKey, size_name
@@ -87,6 +89,7 @@ class Comparison:
         differences: Pooled scores by metric.
         notes: What a reader must know, such as runs that are missing.
         num_pairs: Of how many pairs it is one.
+        sizes: The headline by training size; None where they have no two sizes in common.
     """
 
     name_a: str
@@ -99,6 +102,7 @@ class Comparison:
     differences: Mapping[str, Difference]
     notes: tuple[str, ...]
     num_pairs: int = 1
+    sizes: SizeComparison | None = None
 
     def verdict(self, metric: str) -> str:
         """What follows for a score."""
@@ -112,7 +116,12 @@ class Comparison:
 class _Side:
     folder: Path
     summary: Mapping[str, Any]
-    pool: Pool
+    by_size: Mapping[int | None, Pool]  # ascending
+
+    @property
+    def pool(self) -> Pool:
+        """Of the largest size."""
+        return self.by_size[self.summary["size"]]
 
 
 def compare(folder_a: Path, folder_b: Path, *, common: bool = False) -> Comparison:
@@ -167,7 +176,7 @@ def _compare(a: _Side, b: _Side, num_pairs: int, note: tuple[str, ...]) -> Compa
     if num_pairs > 1:
         joint = paired_cluster_bootstraps(*sums, functions, level=1 - ALPHA / num_pairs)
     by_speaker = speaker_test(*sums, functions)
-    folds = _fold_sums(a.pool, b.pool)
+    folds = fold_sums(a.pool, b.pool)
     by_run = run_test(*folds, functions) if folds else {}
     scores_a, scores_b = (scoring.scores(own.sum(axis=0)) for own in sums)
     return Comparison(
@@ -192,22 +201,8 @@ def _compare(a: _Side, b: _Side, num_pairs: int, note: tuple[str, ...]) -> Compa
         },
         notes=(*note, *_notes(a.summary, b.summary, has_runs=bool(folds))),
         num_pairs=num_pairs,
+        sizes=compare_sizes(a.by_size, b.by_size, level=LEVEL),
     )
-
-
-def _fold_sums(a: Pool, b: Pool) -> tuple[list[FloatArray], list[FloatArray]] | None:
-    """Sums of each run by fold (R, ...); None where the folds are not the same utterances."""
-    ids = [{run.key.fold: run.predictions.ids for run in pool.runs} for pool in (a, b)]
-    if ids[0] != ids[1]:
-        return None
-
-    def sums(pool: Pool, fold: int) -> FloatArray:
-        own = [run.predictions for run in pool.runs if run.key.fold == fold]
-        return np.stack(
-            [pool.scoring.contributions(p.references, p.outcomes).sum(axis=0) for p in own]
-        )
-
-    return [sums(a, fold) for fold in ids[0]], [sums(b, fold) for fold in ids[0]]
 
 
 def _both(one: str, other: str) -> str:
@@ -220,8 +215,10 @@ def _both(one: str, other: str) -> str:
 def _read(folder: Path) -> _Side:
     summary = read_summary(folder)
     keys = [RunKey(run["fold"], run["seed"], run["size"]) for run in summary["runs"]]
-    own = [key for key in keys if key.size == summary["size"]]
-    return _Side(folder, summary, pool_runs([read_run(folder / k.folder_name) for k in own]))
+    runs: dict[int | None, list[Run]] = {}
+    for key in sorted(keys, key=lambda key: key.order):
+        runs.setdefault(key.size, []).append(read_run(folder / key.folder_name))
+    return _Side(folder, summary, {size: pool_runs(own) for size, own in runs.items()})
 
 
 def _on_common(sides: Sequence[_Side]) -> tuple[list[_Side], tuple[str, ...]]:
@@ -233,12 +230,16 @@ def _on_common(sides: Sequence[_Side]) -> tuple[list[_Side], tuple[str, ...]]:
     if most == len(shared):
         return list(sides), ()
     note = f"only the {len(shared):,} utterances that all of them scored, of at most {most:,}"
-    return [replace(side, pool=_restricted(side.pool, shared)) for side in sides], (note,)
+    return [_restricted(side, shared) for side in sides], (note,)
 
 
-def _restricted(pool: Pool, ids: set[str]) -> Pool:
-    runs = [_only(run, ids) for run in pool.runs]
-    return pool_runs([run for run in runs if run.predictions.ids])
+def _restricted(side: _Side, ids: set[str]) -> _Side:
+    """A side on some utterances; sizes that scored none of them are left out."""
+    kept = {
+        size: [run for run in (_only(run, ids) for run in pool.runs) if run.predictions.ids]
+        for size, pool in side.by_size.items()
+    }
+    return replace(side, by_size={size: pool_runs(own) for size, own in kept.items() if own})
 
 
 def _only(run: Run, ids: set[str]) -> Run:

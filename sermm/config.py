@@ -219,8 +219,8 @@ class BackboneConfig:
     layers: int = 4  # transformer
     heads: int = 4  # transformer: attention heads
     feedforward: int = 256  # transformer: width of the hidden layer in each layer
-    # acoustic: an experiment with the task pretrain, whose run of the same fold gives the first
-    # weights of the encoder; none: random ones
+    # acoustic: an experiment with the task pretrain, by name or folder, whose run of the same fold
+    # gives the first weights of the encoder; none: random ones
     start: str = ""
     start_seed: int | None = None  # of that run; None: the seed of this run
     frozen: bool = False  # acoustic: the encoder stays as it started, only the head is trained

@@ -1,20 +1,16 @@
-"""AdamW, Adam and their schedules, and L-BFGS for what is convex: how parameters are updated."""
+"""AdamW, Adam and their schedules: how parameters are updated; ``linear_solver.py`` has L-BFGS."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
-
-from data_modules.errors import RunFailedError
+from torch import nn
 
 Schedule = Literal["cosine", "constant", "linear", "polynomial"]
-
-_MAX_ITERATIONS = 2_000
 
 
 @dataclass(frozen=True)
@@ -123,45 +119,3 @@ def build_optimizer(
         return rate_factor(step, num_steps=num_steps, options=options)
 
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-def minimise(solver: torch.optim.LBFGS, loss: Callable[[], Tensor]) -> None:
-    """Bring a convex loss to its minimum.
-
-    Args:
-        solver: From :func:`build_solver`.
-        loss: Computes it anew at each call.
-
-    Raises:
-        RunFailedError: It is not there after as many steps as it may take.
-    """
-
-    def evaluate() -> Tensor:
-        solver.zero_grad()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    solver.step(evaluate)  # type: ignore[no-untyped-call]
-    parameters = solver.param_groups[0]["params"]
-    steps = solver.state[parameters[0]]["n_iter"]
-    if steps >= _MAX_ITERATIONS:
-        raise RunFailedError(
-            "optim.solver=lbfgs",
-            expected=f"a minimum within {_MAX_ITERATIONS} steps",
-            got="none",
-            fix="raise optim.weight_decay",
-        )
-
-
-def build_solver(module: nn.Module) -> torch.optim.LBFGS:
-    """L-BFGS with a line search, for a loss over the whole training part."""
-    return torch.optim.LBFGS(
-        [parameter for parameter in module.parameters() if parameter.requires_grad],
-        max_iter=_MAX_ITERATIONS,
-        max_eval=10 * _MAX_ITERATIONS,
-        tolerance_grad=1e-5,
-        tolerance_change=1e-9,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )

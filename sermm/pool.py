@@ -118,3 +118,29 @@ def _differ(first: Run, run: Run, what: str, expected: object, got: object) -> D
         got=str(got),
         fix="remove the runs that were made from other data, and run the experiment again",
     )
+
+
+def whole_seeds(pool: Pool) -> dict[int, Pool]:
+    """The runs of each seed that finished every fold: seeds without one are not comparable."""
+    folds = {run.key.fold for run in pool.runs}
+    parts: dict[int, list[Run]] = {}
+    for run in pool.runs:
+        parts.setdefault(run.key.seed, []).append(run)
+    return {
+        seed: pool_runs(part) for seed, part in sorted(parts.items()) if len(part) == len(folds)
+    }
+
+
+def fold_sums(a: Pool, b: Pool) -> tuple[list[FloatArray], list[FloatArray]] | None:
+    """Sums of each run by fold (R, ...); None where the folds are not the same utterances."""
+    ids = [{run.key.fold: run.predictions.ids for run in pool.runs} for pool in (a, b)]
+    if ids[0] != ids[1]:
+        return None
+
+    def sums(pool: Pool, fold: int) -> FloatArray:
+        own = [run.predictions for run in pool.runs if run.key.fold == fold]
+        return np.stack(
+            [pool.scoring.contributions(p.references, p.outcomes).sum(axis=0) for p in own]
+        )
+
+    return [sums(a, fold) for fold in ids[0]], [sums(b, fold) for fold in ids[0]]

@@ -28,7 +28,7 @@ from data_modules.protocols import find_protocol
 from sermm.breakdown import by_class, by_fold, by_name, by_speaker, by_value, ends, run_scores, sd
 from sermm.learning_curve import learning_curve
 from sermm.metrics import FloatArray, Metric
-from sermm.pool import Outcome, Pool, condition_outcome, model_outcome, pool_runs
+from sermm.pool import Outcome, Pool, condition_outcome, model_outcome, pool_runs, whole_seeds
 from sermm.results import Run, find_runs, is_finished, read_environment, read_run
 from sermm.run_metrics import RunKey, read_json_object, size_name
 from sermm.statistics import METHOD, NUM_DRAWS, cluster_bootstraps
@@ -230,7 +230,7 @@ def _scores(pool: Pool, outcomes: Mapping[Which, Outcome]) -> dict[Which, dict[s
         },
         ranges={(which, name): info.range for which in outcomes for name, info in metrics.items()},
     )
-    seeds = _whole_seeds(pool)
+    seeds = whole_seeds(pool).values()
     found = {}
     for which, outcome in outcomes.items():
         by_run = [run_scores(run, outcome) for run in pool.runs]
@@ -253,14 +253,6 @@ def _of_outcome(function: Metric, index: int, axis: int) -> Metric:
         return function(np.take(sums, index, axis=axis))
 
     return score
-
-
-def _whole_seeds(pool: Pool) -> list[Pool]:
-    """The runs of each seed that finished every fold: seeds without one are not comparable."""
-    folds = {run.key.fold for run in pool.runs}
-    seeds = sorted({run.key.seed for run in pool.runs})
-    parts = [[run for run in pool.runs if run.key.seed == seed] for seed in seeds]
-    return [pool_runs(part) for part in parts if len(part) == len(folds)]
 
 
 def _unit(pool: Pool) -> str:

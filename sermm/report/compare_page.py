@@ -17,8 +17,16 @@ from rich.text import Text
 from data_modules.atomic import write_json, write_text
 from data_modules.protocols import find_protocol
 from sermm.compare import Comparison
-from sermm.report.cells import LEAK_ADVICE, LEAK_MARK
-from sermm.report.compare_tables import pairs_table, scores_tables, what_is_permuted
+from sermm.compare_sizes import SizeComparison
+from sermm.report.cells import LEAK_ADVICE, LEAK_MARK, Table
+from sermm.report.compare_tables import (
+    pairs_table,
+    scores_tables,
+    size_text,
+    sizes_table,
+    trend_text,
+    what_is_permuted,
+)
 from sermm.report.intervals_plot import Row, intervals_picture
 from sermm.report.page import render
 from sermm.report.terminal import draw, leak_text
@@ -57,10 +65,46 @@ def print_comparisons(console: Console, comparisons: Sequence[Comparison]) -> No
     tables = [table for one in comparisons for table in scores_tables(one)]
     if len(comparisons) > 1:
         tables.append(pairs_table(comparisons, first.scoring.headline))
+    tables += _sizes_tables(comparisons)
     for table in tables:
         console.print(draw(table, leak, console.width))
-    for text in what_is_permuted(first):
+    for text in (*_trends(comparisons), *what_is_permuted(first)):
         console.print(Text(text))
+
+
+def _sizes_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+    several = len(comparisons) > 1
+    found = (sizes_table(one, place if several else None) for place, one in enumerate(comparisons))
+    return [table for table in found if table is not None]
+
+
+def _trends(comparisons: Sequence[Comparison]) -> list[str]:
+    return [text for text in map(trend_text, comparisons) if text]
+
+
+def _sizes_picture(one: Comparison, name: str, leak: str) -> str:
+    """Differences of the headline by training size, from the fewest."""
+    assert one.sizes is not None
+    info = one.scoring.metrics[one.sizes.metric]
+    rows = [
+        Row(
+            size_text(row.size, row.num_train),
+            _known(row.interval.estimate),
+            _ends(row.interval),
+            is_marked=row.interval.excludes(0),
+        )
+        for row in one.sizes.rows
+    ]
+    return intervals_picture(
+        name,
+        rows,
+        title=f"{one.name_a} - {one.name_b} by training size",
+        unit=f"A - B, {info.title_with_unit}",
+        what="training utterances",
+        leak=leak,
+        line=0.0,
+        line_label="no difference",
+    )
 
 
 def _leak(comparisons: Sequence[Comparison]) -> str:
@@ -88,6 +132,9 @@ def _context(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         for one in comparisons
     ]
     names = list(dict.fromkeys(name for one in comparisons for name in (one.name_a, one.name_b)))
+    by_size = {
+        f"sizes-{number}": one for number, one in enumerate(comparisons) if one.sizes is not None
+    }
     return {
         "names": names,
         "protocol": first.protocol,
@@ -103,6 +150,9 @@ def _context(comparisons: Sequence[Comparison]) -> dict[str, Any]:
             for number, one in enumerate(comparisons)
             for table in scores_tables(one, number if several else None)
         ],
+        "sizes": list(by_size),
+        "sizes_tables": _sizes_tables(comparisons),
+        "trends": _trends(comparisons),
         "permuted": what_is_permuted(first),
         "num_pairs": len(comparisons),
         "meanings": {i.title: i.meaning for i in first.scoring.overall.values()},
@@ -116,7 +166,8 @@ def _context(comparisons: Sequence[Comparison]) -> dict[str, Any]:
                 leak=leak,
                 line=0.0,
                 line_label="no difference",
-            )
+            ),
+            **{name: _sizes_picture(one, name, leak) for name, one in by_size.items()},
         },
     }
 
@@ -152,6 +203,34 @@ def _record(one: Comparison) -> dict[str, Any]:
                 "verdict": one.verdict(metric),
             }
             for metric, found in one.differences.items()
+        },
+        "sizes": _sizes_record(one.sizes),
+    }
+
+
+def _sizes_record(found: SizeComparison | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "metric": found.metric,
+        "rows": [
+            {
+                "size": row.size,
+                "num_train": row.num_train,
+                "a": _known(row.a),
+                "b": _known(row.b),
+                "difference": _known(row.interval.estimate),
+                "ci95": _ends(row.interval),
+                "sd_seeds": row.sd_seeds,
+                "p_speakers": _test(row.speakers),
+                "p_runs": _test(row.runs),
+            }
+            for row in found.rows
+        ],
+        "trend": {
+            "by_doubling": _known(found.trend.estimate),
+            "ci95": _ends(found.trend),
+            "p_speakers": _test(found.trend_speakers),
         },
     }
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from sermm.compare import Comparison, Difference
 from sermm.metrics import MetricInfo
 from sermm.permutation import Permutation
-from sermm.report.cells import ABSENT, Cell, Table, number
+from sermm.report.cells import ABSENT, Cell, Table, count, number
 from sermm.report.detail_tables import signed_interval
 from sermm.report.tables import titles_of_names
+from sermm.run_metrics import size_name
 from sermm.statistics import Interval
 
 
@@ -59,6 +60,57 @@ def _pair_table(
         )
     columns = ("", "A", "B", "A - B (95 % interval)", "p, speakers", "p, runs", "")
     return Table(name, caption, columns, tuple(rows))
+
+
+def sizes_table(comparison: Comparison, number_of: int | None = None) -> Table | None:
+    """The headline of both by training size; None where they have no two sizes in common.
+
+    Args:
+        comparison: One pair.
+        number_of: Of the pair, for the name of the table; None where there is one.
+    """
+    found = comparison.sizes
+    if found is None:
+        return None
+    rows = tuple(
+        (
+            Cell(size_text(row.size, row.num_train)),
+            Cell(_plain(row.a), is_score=True),
+            Cell(_plain(row.b), is_score=True),
+            Cell(difference_text(row.interval), is_score=True),
+            Cell(number(row.sd_seeds)),
+            Cell(p_text(row.speakers)),
+            Cell(p_text(row.runs)),
+        )
+        for row in found.rows
+    )
+    title = comparison.scoring.metrics[found.metric].full_title
+    columns = (
+        *("training utterances", "A", "B", "A - B (95 % interval)", "sd over seeds"),
+        *("p, speakers", "p, runs"),
+    )
+    text = f"{title} by training size, A = {comparison.name_a}, B = {comparison.name_b}."
+    name = "sizes" if number_of is None else f"sizes-{number_of}"
+    return Table(name, text, columns, rows)
+
+
+def size_text(size: int | None, num_train: float) -> str:
+    """``60`` or ``all (576.3)``."""
+    return f"all ({count(num_train)})" if size is None else size_name(size)
+
+
+def trend_text(comparison: Comparison) -> str:
+    """How A minus B changes with the number of training utterances; empty if that is not known."""
+    found = comparison.sizes
+    if found is None:
+        return ""
+    title = comparison.scoring.metrics[found.metric].full_title
+    return (
+        f"{comparison.name_a} - {comparison.name_b}, trend: with each doubling of the training "
+        f"utterances A - B in {title} changes by {difference_text(found.trend)}, p "
+        f"{p_text(found.trend_speakers)} over {comparison.over} (a straight line over the "
+        "logarithm of the size)."
+    )
 
 
 def pairs_table(comparisons: Sequence[Comparison], metric: str) -> Table:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
+from sermm.linear_solver import solve_linear
 from sermm.nn.encoders import SpeechEncoder
 from sermm.nn.masking import length_mask
 from sermm.nn.pooling import MeanPooling, MeanStdPooling
 from sermm.nn.standardize import Standardize
-from sermm.optim import OptimizerOptions, build_solver, minimise
+from sermm.optim import OptimizerOptions
 from sermm.tasks.base import EmotionTask, Objective
 
 
@@ -57,24 +60,29 @@ class LinearTask(EmotionTask):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One training batch, or, with L-BFGS, all of training."""
         if not self.automatic_optimization:
-            solver = self.optimizers(use_pl_optimizer=False)
-            assert isinstance(solver, torch.optim.LBFGS)
-            half_decay = self.optimizer_options.weight_decay / 2
-            statistics = self._statistics(batch)
-            minimise(
-                solver,
-                lambda: (
-                    self.output(self.linear(statistics), batch)
-                    + half_decay * self.linear.weight.square().sum()
-                ),
+            output, wide = deepcopy(self.output).double(), _widened(batch)
+            solve_linear(
+                self.linear,
+                self._statistics(batch),
+                lambda scores: output(scores, wide),
+                weight_decay=self.optimizer_options.weight_decay,
             )
         return super().training_step(batch, batch_idx)
 
     def configure_optimizers(self) -> Any:
-        """AdamW or Adam with their schedule, or L-BFGS."""
+        """AdamW or Adam with their schedule; what is solved for needs none, but Lightning one."""
         if self.automatic_optimization:
             return super().configure_optimizers()
-        return build_solver(self)
+        return torch.optim.SGD(self.linear.parameters(), lr=1.0)
+
+
+def _widened(batch: Batch) -> Batch:
+    """A batch with targets as float64, where they are floats."""
+    soft = None if batch.soft_targets is None else batch.soft_targets.double()
+    is_float = batch.targets.is_floating_point()
+    return replace(
+        batch, targets=batch.targets.double() if is_float else batch.targets, soft_targets=soft
+    )
 
 
 class AcousticTask(EmotionTask):

@@ -7,13 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from data_modules.errors import RunFailedError
 from sermm.optim import (
     OptimizerOptions,
     Schedule,
     build_optimizer,
-    build_solver,
-    minimise,
     parameter_groups,
     rate_factor,
 )
@@ -172,16 +169,3 @@ def test_decay_shrinks_matrices_alone() -> None:
     optimizer.step()
     torch.testing.assert_close(layer.weight.detach(), before["weight"] * (1 - 0.1 * 0.5))
     assert torch.equal(layer.bias.detach(), before["bias"])
-
-
-def test_lbfgs_ends_at_the_minimum_or_says_that_it_is_not_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    line = nn.Linear(3, 1).double()
-    inputs = torch.randn(20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64) + 3
-    minimise(build_solver(line), lambda: (line(inputs) - targets).square().mean())
-    assert line.weight.tolist()[0] == pytest.approx([1.0, -2.0, 0.5], abs=1e-4)
-    monkeypatch.setattr("sermm.optim._MAX_ITERATIONS", 2)
-    with pytest.raises(RunFailedError, match=r"within 2 steps, got none; raise optim.weight_decay"):
-        minimise(build_solver(line), lambda: (line(inputs) + targets).square().mean())

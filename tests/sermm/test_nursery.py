@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_modules.errors import RunFailedError
+from sermm.nursery import Nursery, NurseryRun
+
+# a server that imports nothing and runs Python instead of sermm
+SERVER = """
+import os, sys, types
+module = types.ModuleType("sermm.__main__")
+def main():
+    exec(sys.argv[1], {"sys": sys})
+module.main = main
+sys.modules["sermm.__main__"] = module
+from sermm.nursery import serve
+sys.exit(serve(("json",)))
+"""
+
+
+@pytest.fixture
+def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
+    monkeypatch.setattr(Nursery, "_command", (sys.executable, "-c", SERVER))
+    with Nursery({**os.environ, "ONE": "1"}) as opened:
+        yield opened
+
+
+def test_a_run_is_a_process_with_its_own_end_log_and_session(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("before\n")
+    code = (
+        "import os, atexit; atexit.register(print, 'at the end'); "
+        "print(sys.argv[0], os.environ['ONE'], os.getpid() == os.getsid(0), sys.stdin.read()); "
+        "print('error', file=sys.stderr); sys.exit(3)"
+    )
+    run = nursery.start([code], log)
+    assert run.wait(30) == 3
+    assert run.poll() == 3
+    lines = log.read_text().splitlines()
+    assert lines[0] == "before"
+    assert sorted(lines[1:]) == ["at the end", "error", "sermm 1 True "]
+
+
+def test_several_run_at_once_and_know_nothing_of_each_other(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    code = "import json, time; time.sleep(0.2); print(hasattr(json, 'mark')); json.mark = 1"
+    runs = [nursery.start([code], tmp_path / f"{k}.txt") for k in range(3)]
+    assert len({run.pid for run in runs}) == 3
+    assert runs[2].poll() is None
+    assert [run.wait(30) for run in runs] == [0, 0, 0]
+    assert [(tmp_path / f"{k}.txt").read_text() for k in range(3)] == ["False\n"] * 3
+
+
+def test_a_signal_ends_it(nursery: Nursery, tmp_path: Path) -> None:
+    run = nursery.start(["import time; print('on', flush=True); time.sleep(60)"], tmp_path / "log")
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.wait(0.1)
+    run.terminate()
+    assert run.wait(30) == -signal.SIGTERM
+    run.terminate()
+    again = nursery.start(["1 / 0"], tmp_path / "log")
+    assert again.wait(30) == 1
+    assert (tmp_path / "log").read_text().endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_the_end_of_the_server_is_an_error_and_ends_no_run(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    run = nursery.start(["import time; time.sleep(60)"], tmp_path / "log")
+    nursery._process.kill()
+    nursery._process.wait()
+    try:
+        for ask in (run.poll, run.wait, lambda: nursery.start(["pass"], tmp_path / "other")):
+            with pytest.raises(
+                RunFailedError, match=r"got its end \(exit status -9\); run the sam"
+            ):
+                ask()
+        os.kill(run.pid, 0)
+        run.terminate()
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+
+
+def test_it_ends_with_whoever_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Nursery, "_command", (sys.executable, "-c", SERVER))
+    with Nursery(os.environ) as opened:
+        run: NurseryRun = opened.start(["pass"], tmp_path / "log")
+        assert run.wait(30) == 0
+    assert opened._process.returncode == 0
+    # killed, it closes nothing itself
+    code = (
+        "import os, sys\nfrom sermm.nursery import Nursery\n"
+        f"Nursery._command = (sys.executable, '-c', {SERVER!r})\n"
+        "opened = Nursery(os.environ)\nprint(opened._process.pid, flush=True)\n"
+        f"opened.start(['pass'], {str(tmp_path / 'log')!r})\nos.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    server, deadline = int(done.stdout), time.monotonic() + 30
+    while Path(f"/proc/{server}").exists() and time.monotonic() < deadline:
+        if "Z" in Path(f"/proc/{server}/stat").read_text().rsplit(")")[1][:3]:
+            break
+        time.sleep(0.05)
+    else:
+        assert not Path(f"/proc/{server}").exists()
