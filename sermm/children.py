@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from sermm.nursery import Nursery, NurseryRun
+
 _STOP_S = 10.0
+Process = subprocess.Popen[bytes] | NurseryRun
 
 
 @dataclass
@@ -31,7 +34,7 @@ class Child:
             attempts.
     """
 
-    process: subprocess.Popen[bytes]
+    process: Process
     log: IO[bytes]
     path: Path
     log_start: int
@@ -50,8 +53,24 @@ class Child:
         return f"{said or 'no output'} ({reason}; see {self.path})"
 
 
+def child_environment(threads: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables of a command: those of this process, numbers of threads, and others."""
+    return {
+        **os.environ,
+        # read when torch is imported: setting it later does not reach every library
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        **environment,
+    }
+
+
 def start_child(
-    arguments: Sequence[str], log: Path, *, threads: int, environment: Mapping[str, str]
+    arguments: Sequence[str],
+    log: Path,
+    *,
+    threads: int,
+    environment: Mapping[str, str],
+    nursery: Nursery | None = None,
 ) -> Child:
     """Start a command of sermm.
 
@@ -60,28 +79,26 @@ def start_child(
         log: What it says is added to this file; its folder is made.
         threads: That it computes with.
         environment: Variables beside those of this process.
+        nursery: Of which it is a copy, whose environment has these variables; None: a new process.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     stream = log.open("ab")
+    start = stream.tell()
+    if nursery is not None:
+        return Child(nursery.start(arguments, log), stream, log, start)
     process = subprocess.Popen(
         [sys.executable, "-m", "sermm", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=stream,
         stderr=subprocess.STDOUT,
-        env={
-            **os.environ,
-            # read when torch is imported: setting it later does not reach every library
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            **environment,
-        },
+        env=child_environment(threads, environment),
         # a group of its own, so that loader workers and ranks end with it
         start_new_session=True,
     )
-    return Child(process, stream, log, stream.tell())
+    return Child(process, stream, log, start)
 
 
-def end_groups(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def end_groups(processes: Sequence[Process]) -> None:
     """End processes and what they started, such as loader workers: politely, then for good."""
     try:
         for process in processes:
@@ -97,4 +114,5 @@ def end_groups(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         for process in processes:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+        for process in processes:
             process.wait()

@@ -139,13 +139,16 @@ def _weights(sizes: Sequence[float]) -> FloatArray:
     """What the slope of a line over log2 of the sizes, by least squares, takes of each value."""
     places = np.log2(np.asarray(sizes, dtype=np.float64))
     places -= places.mean()
-    return places / (places**2).sum()
+    weights: FloatArray = places / (places**2).sum()
+    return weights
 
 
 def _slope(function: Metric, weights: FloatArray, axis: int) -> Metric:
     def slope(sums: NumberArray) -> FloatArray:
         """(..., K, *shape of a sum) to (...)."""
-        scores = [function(np.take(sums, place, axis=axis)) for place in range(len(weights))]
-        return np.asarray(np.tensordot(weights, np.stack(scores), axes=1), dtype=np.float64)
+        total: FloatArray = np.zeros(())
+        for place, weight in enumerate(weights):
+            total = total + weight * function(np.take(sums, place, axis=axis))
+        return total
 
     return slope

@@ -1,5 +1,6 @@
 """The whole plan of an experiment: folds × seeds × sizes, each run in a process of its own.
 
+On Linux without a GPU these are copies of one that has imported torch already (``nursery.py``).
 Finished runs are skipped, several run at once, a failed one is reported and the rest carry on. One
 that was killed from outside, or lost one of its processes, goes on once from its last checkpoint.
 Imports no torch: a plan with nothing left to do answers at once.
@@ -8,6 +9,7 @@ Imports no torch: a plan with nothing left to do answers at once.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,10 +19,12 @@ from pathlib import Path
 from rich.progress import TaskID
 
 from data_modules.atomic import write_text
-from sermm.children import Child, end_groups, start_child
+from sermm.children import Child, child_environment, end_groups, start_child
 from sermm.config import ALL, Config, to_yaml
 from sermm.gpus import Packing, gpu_environment, run_gpus
+from sermm.nursery import Nursery
 from sermm.plan_progress import ScoreSoFar, epochs_done, num_validations
+from sermm.ranks import num_ranks
 from sermm.results import is_finished
 from sermm.run_metrics import RunKey
 from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folder, user_command
@@ -109,6 +113,11 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
     running: list[_Running] = []
     with ExitStack() as stack:
         progress = stack.enter_context(new_progress())
+        nursery = None
+        if len(waiting) > 1 and _can_be_copies(config, on_gpu=bool(gpus)):
+            nursery = stack.enter_context(
+                Nursery(child_environment(config.trainer.num_threads, _variables([])))
+            )
         total = progress.add_task(f"{config.name}: runs", total=len(keys), completed=len(skipped))
         stack.callback(_stop, running)
         score, again = ScoreSoFar(config, keys), set[RunKey]()
@@ -121,7 +130,7 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
                     break
                 waiting.pop(0)
                 bar = progress.add_task(f"  {key.folder_name}", total=num_validations(config))
-                running.append(_start(config, key, file, place, bar))
+                running.append(_start(config, key, file, place, bar, nursery))
             for one in list(running):
                 progress.update(one.bar, completed=epochs_done(one.folder))
                 status = one.child.process.poll()
@@ -165,14 +174,31 @@ def run_arguments(key: RunKey, file: Path) -> list[str]:
     return ["fit", str(file), "--ready", f"fold={key.fold}", f"seed={key.seed}", f"size={size}"]
 
 
-def _start(config: Config, key: RunKey, file: Path, gpus: Sequence[str], bar: TaskID) -> _Running:
+def _can_be_copies(config: Config, *, on_gpu: bool) -> bool:
+    """Whether runs can be copies of one process, which CUDA and several processes a run cannot."""
+    return sys.platform == "linux" and not on_gpu and num_ranks(config) == 1
+
+
+def _variables(gpus: Sequence[str]) -> dict[str, str]:
+    return {COMMAND_VARIABLE: user_command(), **gpu_environment(gpus)}
+
+
+def _start(
+    config: Config,
+    key: RunKey,
+    file: Path,
+    gpus: Sequence[str],
+    bar: TaskID,
+    nursery: Nursery | None,
+) -> _Running:
     folder = run_folder(config_of(config, key))
     rows = epochs_done(folder)
     child = start_child(
         run_arguments(key, file),
         folder / LOG_NAME,
         threads=config.trainer.num_threads,
-        environment={COMMAND_VARIABLE: user_command(), **gpu_environment(gpus)},
+        environment=_variables(gpus),
+        nursery=nursery,
     )
     return _Running(key, folder, child, bar, rows)
 

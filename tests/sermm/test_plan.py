@@ -155,6 +155,7 @@ class Copy:
 def copies(monkeypatch: pytest.MonkeyPatch) -> Copies:
     stand_in = Copies()
     monkeypatch.setattr(children, "subprocess", stand_in)
+    monkeypatch.setattr(plan, "_can_be_copies", lambda config, on_gpu: False)
     monkeypatch.setattr(plan, "_POLL_S", 0.02)
     return stand_in
 
