@@ -18,9 +18,15 @@ from tests import pages
 
 by_name = pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.stem)
 SECTIONS = ("data", "model", "optim", "trainer", "plan", "tracking")
-# of the examples
 # a setting in text is right if it is so for one of these
-KINDS = ("fusion_demo", "acoustic_demo", "joint_demo", "finetune_demo", "superb_iemocap")
+KINDS = (
+    "fusion_demo",
+    "acoustic_demo",
+    "joint_demo",
+    "finetune_demo",
+    "superb_iemocap",
+    "functionals_ravdess",
+)
 MADE_UP = ("studio", "additive", "fusion_bert_iemocap", "my_clips")
 FILES = [
     path
@@ -108,9 +114,9 @@ def test_a_wrong_command_would_be_seen(line: list[str]) -> None:
     assert usage or isinstance(caught.value, SermmError | AssertionError)
 
 
-def accepts(name: str, setting: str) -> bool:
+def accepts(name: str, settings: list[str]) -> bool:
     try:
-        load_config(name, [setting])
+        load_config(name, settings)
     except SermmError:
         return False
     return True
@@ -119,13 +125,14 @@ def accepts(name: str, setting: str) -> bool:
 @by_name
 def test_settings_in_text_are_right(page: Path) -> None:
     for code in pages.inline_code(pages.read(page)):
-        match = re.fullmatch(rf"((?:{'|'.join(SECTIONS)})(?:\.\w+)+)(?:=(.+))?", code)
+        first, *more = code.split()  # settings that need each other stand together
+        match = re.fullmatch(rf"((?:{'|'.join(SECTIONS)})(?:\.\w+)+)(?:=(.+))?", first)
         if match is None or code.endswith((".py", ".tsv", ".safetensors", ".onnx")):
             continue
         key, value = match.groups()
         assert any(known == key or known.startswith(f"{key}.") for known in valid_keys()), code
         if value is not None and not re.search(r"\.\.\.|[A-Z]{2}", value):
-            assert any(accepts(name, f"{key}={value}") for name in KINDS), code
+            assert any(accepts(name, [first, *more]) for name in KINDS), code
 
 
 @by_name
