@@ -163,6 +163,9 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
     max_mb: Annotated[float, typer.Option(help="Largest upload.")] = 64.0,
     max_minutes: Annotated[float, typer.Option(help="Longest recording.")] = 30.0,
+    public_url: Annotated[
+        str, typer.Option(help="Where users open it, if a proxy passes it on.")
+    ] = "",
 ) -> None:
     """A page on this machine: record or drop a file, type its words, see what the model says."""
     from sermm.demo.command import open_demo
@@ -176,6 +179,7 @@ def demo(
         port=port,
         max_mb=max_mb,
         max_minutes=max_minutes,
+        public_url=public_url,
     )
 
 

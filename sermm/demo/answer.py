@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import html
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
-from data_modules.audio import SAMPLE_RATE, Array, load_audio, read_info
+from data_modules.audio import Array, load_audio, read_info
 from data_modules.batch import collate
 from data_modules.errors import MediaError, SermmError
-from data_modules.manifest import Word
+from sermm.demo.picture import picture
 from sermm.extract_compute import one_thread
 from sermm.predict.cutting import Cutting
 from sermm.predict.predictor import Predictor
 from sermm.predict.recording import Prediction, Recording
 from sermm.tasks.fusion import AlignedFusionTask
-
-_POINTS = 1200  # more than a page is wide
-_LONGEST_PICTURE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Limits:
     """
 
     seconds: float = 1800.0
-    letters: int = 5000
+    letters: int = 30_000  # half an hour of speech
 
 
 @dataclass(frozen=True)
@@ -152,7 +146,7 @@ class Judge:
         return Answer(
             shares=shares,
             ratings=ratings,
-            picture=_picture(waveform, said, attention),
+            picture=picture(waveform, said, attention, names),
             timeline=[_row(one) for one in said] if len(said) > 1 else [],
             notes=notes,
         )
@@ -186,51 +180,3 @@ def _notes(said: list[Prediction]) -> list[str]:
     if said[0].probabilities and not said[0].calibrated:
         notes.append("probabilities are not calibrated")
     return notes
-
-
-def _picture(waveform: Array, said: list[Prediction], attention: np.ndarray | None) -> str:
-    """Waveform with words, or with parts and their labels; attention below where there is any."""
-    duration = len(waveform) / SAMPLE_RATE
-    words: list[tuple[Word, float]] = [(w, one.start_s or 0.0) for one in said for w in one.words]
-    tall = attention is not None
-    figure = Figure(figsize=(10, 4.2 if tall else 2.6), layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.subplots(2 if tall else 1, 1, sharex=True, squeeze=False)[:, 0]
-    top = axes[0]
-    edges = np.linspace(0, len(waveform), min(_POINTS, len(waveform)) + 1).astype(int)[:-1]
-    low, high = np.minimum.reduceat(waveform, edges), np.maximum.reduceat(waveform, edges)
-    top.fill_between(edges / SAMPLE_RATE, low, high, color="#1f6fb2", linewidth=0.4)
-    limit = max(0.05, float(np.abs(waveform).max())) * 1.35
-    top.set(xlim=(0, duration), ylim=(-limit, limit), yticks=[])
-    if duration <= _LONGEST_PICTURE_S:
-        for word, start in words:
-            left, right = start + word.start_s, start + word.end_s
-            top.axvspan(left, right, color="#e0a020", alpha=0.18, linewidth=0)
-            top.text(
-                (left + right) / 2,
-                limit * 0.8,
-                word.text,
-                ha="center",
-                fontsize=8,
-                parse_math=False,
-            )
-    if len(said) > 1:
-        for one in said:
-            top.axvline(one.start_s or 0.0, color="0.5", linewidth=0.6)
-            if len(said) <= 40:
-                middle = ((one.start_s or 0) + (one.end_s or 0)) / 2
-                top.text(middle, -limit * 0.9, one.label, ha="center", fontsize=7)
-    if attention is not None:
-        axes[1].imshow(
-            attention,
-            aspect="auto",
-            origin="upper",
-            extent=(0, duration, len(attention), 0),
-            cmap="cividis",
-        )
-        axes[1].set(ylabel="word piece")
-    axes[-1].set_xlabel("seconds")
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
-    drawn = stream.getvalue()[stream.getvalue().index("<svg") :]
-    return drawn.replace("<svg ", '<svg style="width: 100%; height: auto" ', 1)

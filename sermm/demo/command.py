@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+from urllib.parse import urlsplit
 
 from data_modules.errors import ConfigError, ModelError
 from sermm.predict.source import find_model
@@ -20,6 +21,7 @@ def open_demo(
     port: int,
     max_mb: float,
     max_minutes: float,
+    public_url: str = "",
 ) -> None:
     """Serve the page until it is stopped.
 
@@ -34,6 +36,7 @@ def open_demo(
             got=f"{max_mb:g} and {max_minutes:g}",
             fix="choose other limits",
         )
+    _expect_url(public_url)
     if importlib.util.find_spec("gradio") is None:
         raise ModelError(
             "sermm demo",
@@ -60,7 +63,28 @@ def open_demo(
         host=host,
         port=port,
         max_bytes=round(max_mb * 1e6),
+        public_url=public_url.rstrip("/"),
     )
+
+
+def _expect_url(text: str) -> None:
+    """Before the model is loaded."""
+    try:
+        parts = urlsplit(text)
+        good = not text or (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and not (parts.query or parts.fragment or parts.username)
+        )
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError(
+            "--public-url",
+            expected="the address under which users open the page",
+            got=text,
+            fix="write it whole, such as https://example.org/emotion",
+        )
 
 
 def _expect_free(host: str, port: int) -> None:

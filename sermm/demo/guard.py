@@ -37,7 +37,7 @@ _EXACT = {
     *(f"{_API}/{name}" for name in ("upload_progress", "startup-events", "theme.css", "info")),
     *(f"{_API}/{name}" for name in ("queue/join", "queue/data", "cancel", "reset", "app_id")),
 }
-_MAX_QUESTION_BYTES = 65_536  # of all but uploads
+_MAX_QUESTION_BYTES = 200_000  # of all but uploads; the longest text fits
 _UNDER = ("/assets/", "/static/", "/svelte/", f"{_API}/heartbeat/", f"{_API}/call/")
 
 
@@ -49,10 +49,21 @@ class Guard:
         hosts: Names under which the page may be asked for; empty for all.
         max_bytes: Of an upload's body.
         uploads: Where the files lie that may be served.
+        public_url: Under which a proxy passes the page on; empty without one.
     """
 
-    def __init__(self, app: Any, hosts: tuple[str, ...], max_bytes: int, uploads: Uploads) -> None:
-        self.app, self.hosts, self.max_bytes, self.uploads = app, hosts, max_bytes, uploads
+    def __init__(
+        self,
+        app: Any,
+        hosts: tuple[str, ...],
+        max_bytes: int,
+        uploads: Uploads,
+        public_url: str = "",
+    ) -> None:
+        self.app, self.max_bytes, self.uploads = app, max_bytes, uploads
+        public = urlsplit(public_url)
+        self.hosts = (*hosts, public.hostname) if hosts and public.hostname else hosts
+        self.origin = f"{public.scheme}://{public.netloc}".lower() if public_url else ""
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Answer, or pass on."""
@@ -78,7 +89,9 @@ class Guard:
         host = headers.get("host", "")
         if self.hosts and _name(host) not in self.hosts:
             return 403, "unknown host"
-        if "origin" in headers and headers["origin"].partition("://")[2] != host:
+        origin = headers.get("origin", "")
+        # a proxy may name the page's own address as the host, but the browser named the public one
+        if origin and origin.partition("://")[2] != host and origin.lower() != self.origin:
             return 403, "from another page"
         if not self._is_known(path):
             return 404, "no such page"

@@ -38,9 +38,8 @@ _SEND_AGAIN = """async (audio, words, way) => {
   }
   const form = new FormData();
   form.append("files", window.sermmSound, audio.orig_name || "recording.wav");
-  const sent = await fetch(new URL("gradio_api/upload", document.baseURI), {
-    method: "POST", body: form,
-  });
+  const root = window.gradio_config.root.replace(/[/]$/, "");
+  const sent = await fetch(`${root}/gradio_api/upload`, { method: "POST", body: form });
   const [path] = await sent.json();
   return [{...audio, path}, words, way];
 }"""
@@ -84,7 +83,7 @@ def build_page(judge: Judge, uploads: Uploads, title: str, about: str) -> Any:
         notes += [f"{html.escape(name)}: {value:.2f}" for name, value in found.ratings.items()]
         return (
             bars,
-            found.picture,
+            _picture(found.picture),
             _table(found.timeline),
             _message("<br>".join(notes), "status"),
         )
@@ -133,10 +132,16 @@ def _table(rows: list[tuple[str, str, str, str]]) -> str:
     if not rows:
         return ""
     head = ("from (s)", "to (s)", "predicted", "probability")
-    lines = [[f'<th scope="col">{name}</th>' for name in head]]
-    lines += [[f"<td>{html.escape(value)}</td>" for value in row] for row in rows]
-    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
-    return f'<div class="timeline" tabindex="0"><table>{body}</table></div>'
+    titles = "".join(f'<th scope="col">{name}</th>' for name in head)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(value)}</td>' for value in row)}</tr>" for row in rows
+    )
+    table = f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="timeline" role="region" aria-label="Timeline" tabindex="0">{table}</div>'
+
+
+def _picture(svg: str) -> str:
+    return f'<div class="picture" tabindex="0">{svg}</div>' if svg else ""
 
 
 def _message(text: str, role: str) -> str:
@@ -156,7 +161,14 @@ def _only_uploads(uploads: Uploads) -> Any:
 
 @contextmanager
 def open_page(
-    judge: Judge, *, title: str, about: str, host: str, port: int, max_bytes: int
+    judge: Judge,
+    *,
+    title: str,
+    about: str,
+    host: str,
+    port: int,
+    max_bytes: int,
+    public_url: str = "",
 ) -> Iterator[Any]:
     """The page, served by a thread while the block lasts.
 
@@ -167,6 +179,7 @@ def open_page(
         host: Address to listen on.
         port: To listen on; 0 takes a free one.
         max_bytes: Of one upload.
+        public_url: Under which a proxy passes the page on; empty without one.
 
     Raises:
         ConfigError: The port is in use.
@@ -183,7 +196,13 @@ def open_page(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         )
         # room for what surrounds a file in a form
-        guard = Middleware(Guard, hosts=hosts, max_bytes=max_bytes + 65_536, uploads=uploads)
+        guard = Middleware(
+            Guard,
+            hosts=hosts,
+            max_bytes=max_bytes + 65_536,
+            uploads=uploads,
+            public_url=public_url,
+        )
         try:
             page.launch(
                 server_name=host,
@@ -201,6 +220,10 @@ def open_page(
                 prevent_thread_lock=True,
                 footer_links=[],
                 theme=theme,
+                css_paths=[Path(__file__).parent / "page.css"],
+                root_path=public_url,
+                # no look whether the page answers itself, which gives up after three seconds
+                _frontend=False,
                 app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None},
             )
         except OSError as error:
@@ -218,16 +241,14 @@ def open_page(
             sweeper.join()
 
 
-def serve(judge: Judge, *, title: str, about: str, host: str, port: int, max_bytes: int) -> None:
+def serve(judge: Judge, **options: Any) -> None:
     """Open the page and serve until it is stopped; arguments as of :func:`open_page`.
 
     Raises:
         ConfigError: The port is in use.
     """
-    with open_page(
-        judge, title=title, about=about, host=host, port=port, max_bytes=max_bytes
-    ) as page:
-        print(f"open {page.local_url}  (Ctrl-C ends it)", flush=True)
+    with open_page(judge, **options) as page:
+        print(f"open {options['public_url'] or page.local_url}  (Ctrl-C ends it)", flush=True)
         page.block_thread()
 
 
@@ -250,6 +271,9 @@ def _environment(folder: str) -> Iterator[None]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "GRADIO_TEMP_DIR": str(Path(folder).resolve()),
+        # it asks its own page before it serves, which no proxy of the environment can reach
+        "NO_PROXY": "*",
+        "no_proxy": "*",
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

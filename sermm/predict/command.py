@@ -165,7 +165,8 @@ def introduction(predictor: Predictor, *, raw: bool) -> list[str]:
     """What a reader must know before the first number: the model, how good it is, and with what."""
     model = predictor.model
     metrics, headline = model.metrics, model.metrics.scoring.headline
-    score = f"{headline} {metrics.metrics[headline]:.3f}"
+    title = metrics.scoring.metrics[headline].full_title
+    score = f"{title} {metrics.metrics[headline]:.3f}"
     lines = [
         f"model: {model.config.name}, fold {metrics.fold}, seed {metrics.seed}; {score} on "
         f"{metrics.num_test} test utterances of {metrics.protocol}"
@@ -175,7 +176,7 @@ def introduction(predictor: Predictor, *, raw: bool) -> list[str]:
         missing = ", ".join(
             f"{name} {scores[headline]:.3f}" for name, scores in metrics.conditions.items()
         )
-        lines.append(f"where something is missing, {headline}: {missing}")
+        lines.append(f"where something is missing, {title}: {missing}")
     if predictor.encoder.sources:
         trained = ", ".join(model.config.data.aligners)
         lines.append(f"word times: {', '.join(predictor.encoder.sources)} (in training: {trained})")

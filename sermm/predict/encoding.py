@@ -30,6 +30,9 @@ CTC = "ctc"
 NEW_SOURCES = (*ALIGNERS, CTC)
 """Sources of word times that a new recording can have."""
 
+_LONG = 120 * SAMPLE_RATE
+"""Samples beyond which pocketsphinx often loses the thread."""
+
 
 @dataclass(frozen=True)
 class AlignerChoice:
@@ -113,7 +116,9 @@ class Encoder:
                 where,
                 expected=f"the words in the audio, by {' or '.join(self.sources)}",
                 got="none of them found",
-                fix="check that they are what is said, or choose --aligner uniform",
+                fix="check that they are what is said"
+                + (", cut it (long recordings are hard)" if len(waveform) > _LONG else "")
+                + ", or choose --aligner uniform",
             ) from None
 
     def _align(self, source: str, waveform: Array, words: Sequence[str]) -> list[Word]:

@@ -106,7 +106,7 @@ def test_the_page_says_what_predict_says_and_keeps_nothing(page: Page) -> None:
     outputs = page.judge(page.clip)
     assert shares(outputs) == pytest.approx(expected.probabilities, abs=1e-5)
     assert outputs[0]["label"] == expected.label
-    assert outputs[1].startswith("<svg")
+    assert "<svg" in outputs[1]
     assert page.files() == []
 
 

@@ -1,0 +1,83 @@
+// Drives the page of `sermm demo` as its users do:
+//   node demo.mjs URL FOLDER OUT [WORDS]
+// FOLDER has clip.wav, long.wav, damaged.wav and large.wav; WORDS are those of the clip, for a model
+// that reads. Prints what was seen as JSON; pictures lie in OUT.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { openBrowser, openPage, overflow } from "./watch.mjs";
+
+const [url, folder, out, words = ""] = process.argv.slice(2);
+const file = (name) => join(folder, name);
+const faults = [];
+const seen = { faults, steps: {} };
+const browser = await openBrowser();
+const LONGEST_MS = 120_000;
+
+// Chooses a file, and waits until the page has it or refuses it.
+async function send(page, what, taken = true) {
+  const clear = page.getByLabel("Clear");
+  if (await clear.count()) await clear.first().click();
+  const uploaded = taken && page.waitForResponse((answer) => answer.url().includes("/upload?"));
+  await page.locator("input[type=file]").first().setInputFiles(what);
+  if (taken) await uploaded;
+  else await page.getByTestId("toast-body").waitFor();
+  await page.waitForTimeout(300);
+}
+
+// Presses the button, waits for the answer, and notes what stands there.
+async function judge(page, name) {
+  const before = Date.now();
+  const asked = page.waitForRequest((request) => request.url().includes("/queue/join"));
+  await page.getByRole("button", { name: "Judge" }).click();
+  await asked;
+  await page.waitForTimeout(200);
+  await page.waitForFunction(() => {
+    const trackers = [...document.querySelectorAll("[data-testid=status-tracker]")];
+    return trackers.every((one) => one.classList.contains("hide"));
+  });
+  const seconds = (Date.now() - before) / 1000;
+  await page.waitForTimeout(800);
+  const shares = await page.locator("[data-testid$=confidence-set]").allInnerTexts();
+  const told = page.locator("p[role=status], p[role=alert], [data-testid=toast-body]");
+  seen.steps[name] = {
+    seconds,
+    shares: Object.fromEntries(shares.map((text) => text.split(/\s+/).filter(Boolean))),
+    told: (await told.allInnerTexts()).join(" | "),
+    rows: await page.locator(".timeline tbody tr").count(),
+    drawn: await page.locator(".picture svg").count(),
+    wide: await overflow(page),
+  };
+  await page.screenshot({ path: join(out, `${name}.png`), fullPage: true });
+}
+
+for (const [width, colorScheme] of [[1280, "light"], [390, "dark"]]) {
+  const page = await openPage(browser, url, width, faults, { colorScheme });
+  page.setDefaultTimeout(LONGEST_MS);
+  await page.goto(url);
+  await page.getByRole("button", { name: "Judge" }).waitFor();
+  const fill = async (text) => {
+    const box = page.getByLabel("Words");
+    if (await box.isVisible()) await box.fill(text);
+  };
+  await send(page, file("clip.wav"));
+  await fill(words);
+  await judge(page, `clip-${width}`);
+  await fill(words ? words.split(" ").slice(1).join(" ") : "");
+  await judge(page, `again-${width}`);
+  await send(page, file("damaged.wav"));
+  await judge(page, `damaged-${width}`);
+  await page.getByLabel("windows of 4 s").check();
+  await send(page, file("long.wav"));
+  await fill(words ? readFileSync(file("long.txt"), "utf-8") : "");
+  await judge(page, `long-${width}`);
+  await page.getByLabel("whole").check();
+  await fill(words);
+  const buffer = readFileSync(file("clip.wav"));
+  await send(page, { name: "../../../../tmp/evil.wav", mimeType: "audio/wav", buffer });
+  await judge(page, `named-${width}`);
+  await send(page, file("large.wav"), false);
+  await judge(page, `large-${width}`);
+  await page.context().close();
+}
+await browser.close();
+console.log(JSON.stringify(seen, null, 1));
