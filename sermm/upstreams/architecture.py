@@ -84,7 +84,12 @@ def _wrap(model: Any, extractor: Any) -> FrameEncoder:
         extractor.dither = 0.0  # noise by chance
         return WhisperEncoder(model.encoder, extractor=extractor)
     if family == "wav2vec2-bert":
-        return ConformerEncoder(model, num_bands=extractor.num_mel_bins, stacked=extractor.stride)
+        return ConformerEncoder(
+            model,
+            num_bands=extractor.num_mel_bins,
+            stacked=extractor.stride,
+            frame_norm=getattr(model.config, "frame_norm", True),  # ours, see scratch.py
+        )
     return WaveEncoder(model, normalized=extractor.do_normalize)
 
 

@@ -1,7 +1,9 @@
 """A small speech encoder that has learned nothing yet, to be trained with a task.
 
 The conformer of wav2vec2-BERT (Barrault et al. 2023, arXiv 2312.05187) in a small size: it starts
-from log-mel frames, which a small corpus can learn from, unlike from waveforms.
+from log-mel frames, which a small corpus can learn from, unlike from waveforms. Two things differ
+from the published sizes, both so that a word's frames tell of that word: there is no norm of each
+input frame, which takes its loudness away, and convolutions look back over 140 ms, not 620.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from sermm.upstreams.huggingface import HuggingFaceUpstream
 
 _BANDS = 80
 _STACKED = 2  # log-mel frames that become one, 20 ms from one to the next
+_KERNEL = 7  # frames that a convolution sees, the last one its own
 
 
 def scratch_upstream(
@@ -40,8 +43,12 @@ def scratch_upstream(
         "attention_dropout": dropout,
         "feat_proj_dropout": 0.0,
         "conformer_conv_dropout": dropout,
+        "conv_depthwise_kernel_size": _KERNEL,
         "layerdrop": 0.0,
         "apply_spec_augment": False,
+        "mask_time_prob": 0.0,  # else there is a vector for masks that no frame depends on
+        "mask_feature_prob": 0.0,
+        "frame_norm": False,  # no key of transformers
     }
     extractor = {"feature_size": _BANDS, "num_mel_bins": _BANDS, "stride": _STACKED}
     return HuggingFaceUpstream(Architecture(config, extractor), layers=layers)

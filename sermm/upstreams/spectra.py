@@ -33,11 +33,18 @@ class ConformerEncoder(FrameEncoder):
         model: The model, without its heads.
         num_bands: Mel bands of a frame.
         stacked: Frames that become one.
+        frame_norm: Whether each frame is brought to mean 0 and deviation 1 over its bands first, as
+            published models have it. It takes away by how much a word is louder than its
+            neighbours.
     """
 
-    def __init__(self, model: Any, *, num_bands: int, stacked: int) -> None:
+    def __init__(
+        self, model: Any, *, num_bands: int, stacked: int, frame_norm: bool = True
+    ) -> None:
         super().__init__()
         self.model = model
+        if not frame_norm:
+            model.feature_projection.layer_norm = nn.Identity()
         self.num_bands = num_bands
         self.stacked = stacked
         self.dim = model.config.hidden_size
