@@ -16,7 +16,8 @@ which alone can double the speed of a step.
                       frozen (its backward pass is computed all the same)
     sermm             the task, its sampler (batches filled to 40 s) and Lightning as in a run
     sermm bf16        the same with trainer.precision=bf16-mixed
-    floor             a plain loop over clips of one length, no mask
+    floor             a plain loop over clips of one length, no mask, linear layers as in sermm's
+                      encoders (``sermm/nn/linear.py``)
 
 Peers that are not installed (accelerate, speechbrain) are a row that says so.
 """
@@ -292,7 +293,10 @@ def by_sermm(bench: Bench, batches: Batches, clock: Clock, *, precision: Any = "
 def at_the_floor(bench: Bench, batches: Batches, clock: Clock) -> None:
     import torch
 
+    from sermm.nn.linear import use_onednn
+
     model = bench.fresh()
+    use_onednn(model.wav2vec2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     mean = sum(bench.lengths) / len(bench.lengths)
     draw = torch.Generator().manual_seed(0)
