@@ -88,7 +88,7 @@ def _wrap(model: Any, extractor: Any) -> FrameEncoder:
             model,
             num_bands=extractor.num_mel_bins,
             stacked=extractor.stride,
-            frame_norm=getattr(model.config, "frame_norm", True),  # ours, see scratch.py
+            keep_level=getattr(model.config, "keep_level", False),  # ours, see scratch.py
         )
     return WaveEncoder(model, normalized=extractor.do_normalize)
 

@@ -2,8 +2,9 @@
 
 The conformer of wav2vec2-BERT (Barrault et al. 2023, arXiv 2312.05187) in a small size: it starts
 from log-mel frames, which a small corpus can learn from, unlike from waveforms. Two things differ
-from the published sizes, both so that a word's frames tell of that word: there is no norm of each
-input frame, which takes its loudness away, and convolutions look back over 140 ms, not 620.
+from the published sizes: log-mel frames are not normalised by clip and by frame, which takes away
+how loud a clip is and which of its words are, and convolutions look back over 140 ms, not 620, so
+that the frames of a word tell of that word.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def scratch_upstream(
         "apply_spec_augment": False,
         "mask_time_prob": 0.0,  # else there is a vector for masks that no frame depends on
         "mask_feature_prob": 0.0,
-        "frame_norm": False,  # no key of transformers
+        "keep_level": True,  # no key of transformers
     }
     extractor = {"feature_size": _BANDS, "num_mel_bins": _BANDS, "stride": _STACKED}
     return HuggingFaceUpstream(Architecture(config, extractor), layers=layers)

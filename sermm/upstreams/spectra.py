@@ -18,6 +18,9 @@ from sermm.upstreams.interface import SAMPLE_RATE
 
 _WINDOW, _HOP = 400, 160  # samples; Kaldi's 25 and 10 ms
 _PCM_SCALE = 2**15  # Kaldi takes 16-bit samples
+# of log-mel values of speech that fills a tenth of the range of its samples; what is below 0 is
+# less than the noise of their rounding
+_TYPICAL, _SPREAD = 15.0, 4.0
 
 # position tables of some conformers are kept in the module and grow; threads take turns
 _POSITIONS = Lock()
@@ -33,17 +36,18 @@ class ConformerEncoder(FrameEncoder):
         model: The model, without its heads.
         num_bands: Mel bands of a frame.
         stacked: Frames that become one.
-        frame_norm: Whether each frame is brought to mean 0 and deviation 1 over its bands first, as
-            published models have it. It takes away by how much a word is louder than its
-            neighbours.
+        keep_level: Log-mel values are brought to a usual range by two constants, not by the
+            statistics of each band over the clip and then of each frame, as published models have
+            it. Those take away how loud a clip is, and which of its words are.
     """
 
     def __init__(
-        self, model: Any, *, num_bands: int, stacked: int, frame_norm: bool = True
+        self, model: Any, *, num_bands: int, stacked: int, keep_level: bool = False
     ) -> None:
         super().__init__()
         self.model = model
-        if not frame_norm:
+        self.keep_level = keep_level
+        if keep_level:
             model.feature_projection.layer_norm = nn.Identity()
         self.num_bands = num_bands
         self.stacked = stacked
@@ -68,8 +72,11 @@ class ConformerEncoder(FrameEncoder):
                 sample_frequency=SAMPLE_RATE,
                 dither=0.0,
             )
-            variance, mean = torch.var_mean(bands, dim=0, correction=1)
-            bands = (bands - mean) / torch.sqrt(variance + 1e-7)
+            if self.keep_level:
+                bands = (bands.clamp(min=0) - _TYPICAL) / _SPREAD
+            else:
+                variance, mean = torch.var_mean(bands, dim=0, correction=1)
+                bands = (bands - mean) / torch.sqrt(variance + 1e-7)
         count = len(bands) // self.stacked
         return bands[: count * self.stacked].reshape(count, self.stacked * self.num_bands)
 

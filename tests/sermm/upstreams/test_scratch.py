@@ -15,16 +15,30 @@ def encoder() -> HuggingFaceUpstream:
     return scratch_upstream(hidden=16, depth=1, heads=2, dropout=0.1).eval()
 
 
-def test_a_louder_frame_is_another_input() -> None:
-    """With the norm of each frame that published models begin with, it would be the same."""
+def test_how_loud_a_clip_is_reaches_the_frames() -> None:
+    """With the two norms that published models begin with, it does not."""
     upstream = encoder()
     projection = upstream.encoder.model.feature_projection
+
+    def difference() -> float:
+        with torch.inference_mode():
+            clips = [upstream.encoder.prepare(gain * voice(9_000)) for gain in (1.0, 0.3)]
+            quiet, loud = (projection(frames)[0] for frames in clips)
+        return (quiet - loud).abs().mean().item()
+
+    assert difference() > 0.05
+    upstream.encoder.keep_level = False
+    assert difference() < 1e-4
     frames = torch.randn(5, upstream.encoder.num_bands * upstream.encoder.stacked)
-    louder = projection(frames + 1)[0] - projection(frames)[0]
-    assert louder.abs().mean() > 0.1
+    assert (projection(frames + 1)[0] - projection(frames)[0]).abs().mean() > 0.05
     projection.layer_norm = torch.nn.LayerNorm(frames.shape[1])
-    lost = projection(frames + 1)[0] - projection(frames)[0]
-    assert lost.abs().max() < 1e-5
+    assert (projection(frames + 1)[0] - projection(frames)[0]).abs().max() < 1e-5
+
+
+def test_silence_is_no_extreme() -> None:
+    frames = encoder().encoder.prepare(torch.zeros(9_000))
+    assert torch.isfinite(frames).all()
+    assert -4 <= frames.min() == frames.max() < 0
 
 
 def test_every_weight_is_trained_and_comes_back_from_a_record() -> None:
