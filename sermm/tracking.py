@@ -68,6 +68,10 @@ def build_logger(config: Config, folder: Path, *, job_type: str = "fit") -> Any:
     run_id = _run_id(folder)
     parent = Path(os.environ.get("WANDB_DIR", "."))
     parent.mkdir(parents=True, exist_ok=True)
+    if mode == "offline":
+        # files of artifacts and tables wait there for `wandb sync`, which finds them by their path;
+        # by default in the home folder, of which a cluster may have one on each machine
+        os.environ.setdefault("WANDB_DATA_DIR", str((parent / "wandb").absolute()))
     logger = WandbLogger(
         name=f"{config.name} {folder.name}",
         save_dir=parent,

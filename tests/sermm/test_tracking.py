@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import subprocess
@@ -107,6 +109,49 @@ def test_versions_classes_and_examples_are_sent(offline: Workplace) -> None:
     metadata = json.loads(found["data-demo"]["metadata"])
     assert metadata["sha256"] == read_json(folder / "metrics.json")["data_sha256"]
     assert set(metadata) == {"corpus", "labels", "protocol", "sha256"}
+
+
+def test_all_that_is_synced_later_lies_beside_the_runs(
+    offline: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in the home folder, which another machine may not see."""
+    monkeypatch.delenv("WANDB_DATA_DIR")
+    monkeypatch.setenv("WANDB_DIR", str(offline.folder))
+    offline.fit("span", "tracking.wandb=offline", "tracking.examples=2")
+    (run,) = (offline.folder / "wandb").glob("offline-run-*")
+    kinds = set()
+    for artifact in artifacts(run).values():
+        for content in artifact["manifest"]["contents"]:
+            kept = Path(content["local_path"])
+            assert kept.is_relative_to(offline.folder / "wandb")
+            assert base64_md5(kept) == content["digest"]
+            kinds.add((artifact["type"], content["path"]))
+    assert kinds == {
+        ("dataset", "version.json"),
+        ("code", "version.json"),
+        ("run_table", "test/predictions.table.json"),
+        ("run_table", "test/classes.table.json"),
+        ("run_table", "test/confusion_matrix_table.table.json"),
+    }
+    # three tables, two sounds, two pictures
+    files = list(named_files(inspect(run, "--summary")[0]["summary"]))
+    assert len(files) == 7
+    for path, sha256 in files:
+        assert hashlib.sha256((run / "files" / path).read_bytes()).hexdigest() == sha256
+
+
+def named_files(tree: Any) -> Iterator[tuple[str, str]]:
+    """Path and hash of each file that a summary names."""
+    if isinstance(tree, dict) and "sha256" in tree:
+        yield tree["path"], tree["sha256"]
+    elif isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from named_files(value)
+
+
+def base64_md5(path: Path) -> str:
+    """As W&B writes the digest of a file."""
+    return base64.b64encode(hashlib.md5(path.read_bytes(), usedforsecurity=False).digest()).decode()
 
 
 def test_no_audio_leaves_unless_it_is_asked_for(offline: Workplace) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ top = 0.9 - abs(lr - 0.05) * 5
 folder = pathlib.Path(given["runs"]) / given["name"]
 run = folder / "fold=0,seed=0,size=all"
 run.mkdir(parents=True, exist_ok=True)
+(folder / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
 marker = folder / "times"
 marker.write_text(marker.read_text() + "x" if marker.exists() else "x")
 behave = os.environ.get("BEHAVE", "")
@@ -235,6 +237,49 @@ def test_two_processes_share_a_sweep(trials: Path) -> None:
     assert len({trial.user_attrs["worker"] for trial in heard_out(study)}) == 2
     drawn = [values_of(trial)["optim.lr"] for trial in heard_out(study)]
     assert len(set(drawn)) >= len(drawn) - 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "devices", "expected"),
+    [(2, 1, ["4", "7"]), (4, 1, ["4", "4", "7", "7"]), (1, 2, ["4,7"]), (2, 2, ["4,7", "4,7"])],
+)
+def test_trials_are_spread_over_gpus(
+    trials: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    devices: int,
+    expected: list[str],
+) -> None:
+    """What each of the trials that run at once sees; there is no GPU here."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setenv("BEHAVE", "hang")
+    sweep = read_sweep(str(write(trials, GOOD, parameters=SPACE)))
+    settings = (f"trainer.devices={devices}", *(("trainer.strategy=ddp",) if devices > 1 else ()))
+    options = SearchOptions(workers=workers, count=workers, seed=0, overrides=settings)
+    found = Search(sweep, check_sweep(sweep, settings), options)
+
+    def release() -> None:
+        try:
+            wait_until(lambda: len(list(found.folder.glob("*/times"))) == workers, 30)
+        finally:
+            (trials / "go").touch()
+
+    releaser = Thread(target=release)
+    releaser.start()
+    assert states(found.run()) == ["COMPLETE"] * workers
+    releaser.join()
+    assert sorted(path.read_text() for path in found.folder.glob("*/gpus")) == expected
+
+
+def test_a_freed_gpu_is_used_again_and_the_cpu_needs_none(
+    trials: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    found = search(trials, count=3, workers=1)
+    found.run()
+    assert {path.read_text() for path in found.folder.glob("*/gpus")} == {"4"}
+    config = check_sweep(found.sweep, ["trainer.accelerator=cpu"])
+    assert Search(found.sweep, config, found.options).packing is None
 
 
 def test_a_damaged_journal_is_told(trials: Path) -> None:
