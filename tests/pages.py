@@ -124,6 +124,12 @@ def check_command(words: list[str]) -> None:
         _check_make(arguments)
     elif program == "sermm":
         _check_sermm(arguments)
+    elif program in ("torchrun", "srun"):
+        _check_sermm(arguments[arguments.index("sermm") + 1 :])
+    elif program == "export":
+        assert re.fullmatch(r"[A-Z_]+=\S+", arguments[0]), words
+    elif program == "tests/slurm/cluster":
+        assert f"{arguments[0]})" in read(ROOT / program).split(), words
     elif program == "wandb":
         assert arguments[0] in ("login", "sync", "agent", "leet"), words
     elif program == "python":
