@@ -111,8 +111,8 @@ def resolved(row: Mapping[str, Any]) -> str:
 
 
 def _written(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+    if value is None or value == "" or isinstance(value, bool):
+        return {None: "null", "": "none", True: "true", False: "false"}[value]
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
     return str(value)
