@@ -36,6 +36,7 @@ class Nursery:
 
     Args:
         environment: Of all runs.
+        also: Modules that these runs import beyond what all need.
 
     Raises:
         RunFailedError: From any use: the process has ended, as when it was killed.
@@ -43,16 +44,17 @@ class Nursery:
 
     _command = (sys.executable, "-m", "sermm.nursery")
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], also: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            self._command,
+            [*self._command, *also],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
             start_new_session=True,  # Ctrl-C is for the plan, which ends the runs
         )
         self._rest = b""
-        self._statuses: dict[int, int] = {}
+        # of each number the run that has it now: in a long plan the system gives numbers again
+        self._running: dict[int, NurseryRun] = {}
 
     def __enter__(self) -> Nursery:
         return self
@@ -84,22 +86,13 @@ class Nursery:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._lost() from None
-        while True:
-            for number, status in self._answers(wait=True):
-                if status is None:
-                    return NurseryRun(number, self)
+        started = None
+        while started is None:
+            started = self.note_answers(wait=True)
+        return started
 
-    def status(self, pid: int) -> int | None:
-        """Exit status of a run, minus a signal's number if one ended it; None while it runs."""
-        self._answers(wait=False)
-        return self._statuses.get(pid)
-
-    def has_ended(self, pid: int) -> bool:
-        """Whether the end of a run is known of, without asking anew."""
-        return pid in self._statuses
-
-    def _answers(self, *, wait: bool) -> list[tuple[int, int | None]]:
-        """What has come since; ends of runs are noted."""
+    def note_answers(self, *, wait: bool = False) -> NurseryRun | None:
+        """Give runs that have ended their status; returns the one that has started, if one has."""
         assert self._process.stdout is not None
         stream = self._process.stdout.fileno()
         while select.select([stream], [], [], None if wait else 0)[0]:
@@ -110,9 +103,14 @@ class Nursery:
             if self._rest.endswith(b"\n"):
                 break
         *lines, self._rest = self._rest.split(b"\n")
-        found: list[tuple[int, int | None]] = [tuple(json.loads(line)) for line in lines]
-        self._statuses |= {pid: status for pid, status in found if status is not None}
-        return found
+        started = None
+        for line in lines:
+            pid, status = json.loads(line)
+            if status is None:
+                started = self._running[pid] = NurseryRun(pid, self)
+            else:
+                self._running.pop(pid).status = status
+        return started
 
     def _lost(self) -> RunFailedError:
         return RunFailedError(
@@ -130,15 +128,21 @@ class NurseryRun:
     Args:
         pid: Of its process, which leads a session and a group.
         nursery: Where it comes from.
+
+    Attributes:
+        status: Its exit status, minus a signal's number if one ended it; None until that is known.
     """
 
     def __init__(self, pid: int, nursery: Nursery) -> None:
         self.pid = pid
+        self.status: int | None = None
         self._nursery = nursery
 
     def poll(self) -> int | None:
         """As of ``Popen``."""
-        return self._nursery.status(self.pid)
+        if self.status is None:
+            self._nursery.note_answers()
+        return self.status
 
     def wait(self, timeout: float | None = None) -> int:
         """As of ``Popen``."""
@@ -152,12 +156,12 @@ class NurseryRun:
 
     def terminate(self) -> None:
         """As of ``Popen``."""
-        if not self._nursery.has_ended(self.pid):
+        if self.status is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
 
 
-def serve(modules: Sequence[str] = _MODULES) -> int:
+def serve(modules: Sequence[str]) -> int:
     """Answer requests from standard input on standard output.
 
     Args:
@@ -209,4 +213,4 @@ def _run(arguments: list[str], log: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(serve())
+    sys.exit(serve((*_MODULES, *sys.argv[1:])))

@@ -29,6 +29,7 @@ from sermm.results import is_finished
 from sermm.run_metrics import RunKey
 from sermm.rundir import COMMAND_VARIABLE, experiment_folder, is_done, run_folder, user_command
 from sermm.terminal import new_progress, say
+from sermm.tracking import wandb_mode
 
 _POLL_S = 0.2
 LOG_NAME = "log.txt"
@@ -116,7 +117,11 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
         nursery = None
         if len(waiting) > 1 and _can_be_copies(config, on_gpu=bool(gpus)):
             nursery = stack.enter_context(
-                Nursery(child_environment(config.trainer.num_threads, _variables([])))
+                Nursery(
+                    child_environment(config.trainer.num_threads, _variables([])),
+                    # which takes five times as long to import as a small run to end
+                    also=() if wandb_mode(config) == "disabled" else ("wandb",),
+                )
             )
         total = progress.add_task(f"{config.name}: runs", total=len(keys), completed=len(skipped))
         stack.callback(_stop, running)

@@ -62,6 +62,27 @@ def test_several_run_at_once_and_know_nothing_of_each_other(
     assert [(tmp_path / f"{k}.txt").read_text() for k in range(3)] == ["False\n"] * 3
 
 
+def test_a_number_that_the_system_gives_again_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server says when a run has the number of one that has ended."""
+    code = (
+        "import sys\n"
+        "sys.stdin.readline(); print('[7, null]', flush=True)\n"
+        "sys.stdin.readline(); print('[7, 0]\\n[7, null]', flush=True)\n"
+        "sys.stdin.readline(); print('[7, 3]\\n[8, null]', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    monkeypatch.setattr(Nursery, "_command", (sys.executable, "-c", code))
+    with Nursery(os.environ) as opened:
+        first = opened.start(["pass"], tmp_path / "log")
+        second = opened.start(["pass"], tmp_path / "log")
+        assert (first.pid, second.pid) == (7, 7)
+        assert (first.poll(), second.poll()) == (0, None)
+        third = opened.start(["pass"], tmp_path / "log")
+        assert (first.poll(), second.poll(), third.poll()) == (0, 3, None)
+
+
 def test_a_signal_ends_it(nursery: Nursery, tmp_path: Path) -> None:
     run = nursery.start(["import time; print('on', flush=True); time.sleep(60)"], tmp_path / "log")
     with pytest.raises(subprocess.TimeoutExpired):
