@@ -100,7 +100,11 @@ def build_page(judge: Judge, uploads: Uploads, title: str, about: str) -> Any:
                     visible=hears,
                 )
                 words = gr.Textbox(
-                    label="Words", lines=2, max_length=judge.limits.letters, visible=reads
+                    label="Words",
+                    lines=2,
+                    max_lines=8,
+                    max_length=judge.limits.letters,
+                    visible=reads,
                 )
                 way = gr.Radio(list(_WAYS), value=_WAYS[0], label="Long recordings", visible=hears)
                 button = gr.Button("Judge", variant="primary")

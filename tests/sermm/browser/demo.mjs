@@ -79,5 +79,29 @@ for (const [width, colorScheme] of [[1280, "light"], [390, "dark"]]) {
   await judge(page, `large-${width}`);
   await page.context().close();
 }
+
+// Many at once, each in a browser of his own: what each is told.
+const USERS = 20;
+const pages = await Promise.all(
+  Array.from({ length: USERS }, async () => {
+    const page = await openPage(browser, url, 1280, faults);
+    page.setDefaultTimeout(LONGEST_MS);
+    await page.goto(url);
+    await page.getByRole("button", { name: "Judge" }).waitFor();
+    if (words) await page.getByLabel("Words").fill(words);
+    await send(page, file("clip.wav"));
+    return page;
+  }),
+);
+const began = Date.now();
+const told = await Promise.all(
+  pages.map(async (page) => {
+    await page.getByRole("button", { name: "Judge" }).click();
+    const bars = page.locator("[data-testid$=confidence-set]");
+    await bars.first().waitFor();
+    return [(Date.now() - began) / 1000, (await bars.allInnerTexts()).join(" ")];
+  }),
+);
+seen.users = { seconds: told.map(([seconds]) => seconds), answers: told.map(([, text]) => text) };
 await browser.close();
 console.log(JSON.stringify(seen, null, 1));

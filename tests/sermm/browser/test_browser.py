@@ -91,6 +91,8 @@ def test_the_demo_page_as_its_users_meet_it(place: Workplace) -> None:
         assert "try another file" in steps["damaged"]["told"]
         assert steps["long"]["rows"] == 150
         assert "exceed" in steps["large"]["told"]
+    assert len(seen["users"]["answers"]) == 20
+    assert len(set(seen["users"]["answers"])) == 1
 
 
 def test_report_pages_on_desktop_phone_and_paper(place: Workplace) -> None:
