@@ -28,6 +28,7 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 # a link or picture
 _LINK = re.compile(r"\[[^\[\]]*\]\(([^()\s]+)\)")
 _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_NEEDS = re.compile(r"#\s*needs: (.+)$")
 _PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
 
 
@@ -97,11 +98,18 @@ def column(text: str, number: int = 0) -> list[str]:
 
 def command_lines(text: str) -> Iterator[list[str]]:
     """Commands of the shell blocks of a page, split as a shell does."""
+    for words, _ in marked_lines(text):
+        yield words
+
+
+def marked_lines(text: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Each command of the shell blocks of a page, and what is said behind it that it needs."""
     for block in blocks(text):
         if block.language in ("bash", "sh", "console"):
             for line in block.text.replace("\\\n", " ").splitlines():
                 if words := shlex.split(line.removeprefix("$ "), comments=True):
-                    yield words
+                    said = _NEEDS.search(line)
+                    yield words, said[1].split(", ") if said else []
 
 
 def inline_commands(text: str) -> Iterator[list[str]]:
@@ -148,6 +156,20 @@ def check_name(words: list[str]) -> None:
         assert words[1] in _commands(), words
 
 
+def made_of(arguments: list[str]) -> list[list[str]]:
+    """Arguments of ``sermm`` in each line of the recipes that ``make`` with these runs."""
+    known = targets()
+    values = dict(word.split("=", 1) for word in arguments if "=" in word)
+    found = []
+    for target in (word for word in arguments if "=" not in word):
+        for line in known[target].splitlines():
+            if "$(BIN)/sermm " in line:
+                text = line.partition("$(BIN)/sermm ")[2]
+                filled = re.sub(r"\$\(([A-Z]+)\)", lambda m: values.get(m[1], ""), text)
+                found.append(shlex.split(filled))
+    return found
+
+
 def _check_make(arguments: list[str]) -> None:
     known = targets()
     wanted = [word for word in arguments if "=" not in word]
@@ -158,11 +180,8 @@ def _check_make(arguments: list[str]) -> None:
         recipe = known[target]
         unused = values.keys() - {*re.findall(r"\$\(([A-Z]+)\)", recipe), "PYTHON"}
         assert not unused, f"make {target} does not read {unused}"
-        for line in recipe.splitlines():
-            if "$(BIN)/sermm " in line:
-                text = line.partition("$(BIN)/sermm ")[2]
-                filled = re.sub(r"\$\(([A-Z]+)\)", lambda m: values.get(m[1], ""), text)
-                _check_sermm(shlex.split(filled))
+    for line in made_of(arguments):
+        _check_sermm(line)
 
 
 def _commands() -> dict[str, typer.core.TyperCommand]:

@@ -119,7 +119,16 @@ def speakers_picture(
         if chance_score is not None:
             axes.axvline(chance_score, color=MUTED, linestyle="--", label=chance_name)
         places = np.arange(len(known))
-        axes.plot(list(known.values()), places, "o", color=SECOND, markersize=6, label="speaker")
+        # a score of 1 lies on the edge and is shown whole
+        axes.plot(
+            list(known.values()),
+            places,
+            "o",
+            color=SECOND,
+            markersize=6,
+            label="speaker",
+            clip_on=False,
+        )
         axes.set_yticks(places, list(known))
         axes.set(ylim=(len(known) - 0.5, -0.5), xlim=(0, 1 if is_share else None))
         axes.grid(axis="x")
