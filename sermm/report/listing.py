@@ -62,7 +62,7 @@ def write_leaderboard(runs: Path, board: Leaderboard) -> Path:
         | {
             "title": "Leaderboard",
             "about": "Only numbers of one corpus, label scheme and protocol stand together. Where "
-            "intervals overlap, the order says little: the command sermm compare tells which is better.",
+            "intervals overlap, the order says little, which is what sermm compare is for.",
             "unread": board.unread,
             "unread_title": "Not shown",
         },
