@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -11,12 +12,14 @@ from rich.text import Text
 
 from data_modules.atomic import write_text
 from data_modules.errors import DataError
+from sermm.config import ALL
 from sermm.published import PublishedCurve
 from sermm.report.cells import ABSENT, LEAK_MARK, Cell, Table, with_interval
 from sermm.report.page import render
 from sermm.report.size_plot import SizeSeries, curve_text, series_of, sizes_picture
 from sermm.report.tables import scoring_of
 from sermm.report.terminal import draw, leak_text
+from sermm.run_metrics import size_name
 from sermm.summary import read_summary
 
 
@@ -81,13 +84,25 @@ def _series(curve: PublishedCurve) -> SizeSeries:
     return SizeSeries(curve.name, sizes, scores, (None,) * len(sizes), published=True)
 
 
+def _size_text(summaries: Sequence[Mapping[str, Any]], size: str) -> str:
+    """The size, and how many utterances ``all`` are in the mean of the folds."""
+    if size != ALL:
+        return size
+    counts = {
+        round(fmean(run["num_train"] for run in runs))
+        for summary in summaries
+        if (runs := [run for run in summary["runs"] if size_name(run["size"]) == ALL])
+    }
+    return f"{ALL} ({', '.join(f'{count:,}' for count in sorted(counts))})"
+
+
 def _table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     metric = scoring_of(summaries[0]).headline
     sizes = list(dict.fromkeys(size for summary in summaries for size in summary["by_size"]))
     sizes.sort(key=lambda size: float("inf") if size == "all" else int(size))
     rows = tuple(
         (
-            Cell(size),
+            Cell(_size_text(summaries, size)),
             *(
                 Cell(
                     with_interval(

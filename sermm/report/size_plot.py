@@ -29,6 +29,7 @@ class SizeSeries:
         scores: K pooled scores.
         ends: Their intervals; None where there is none.
         fitted: Sizes and scores of the fitted curve, beyond the largest size too; empty if none.
+        beyond: Sizes from the largest on with the curve's intervals; empty if there are none.
         published: Whether others measured it.
     """
 
@@ -37,6 +38,7 @@ class SizeSeries:
     scores: tuple[float, ...]
     ends: tuple[tuple[float, float] | None, ...]
     fitted: tuple[tuple[float, float], ...] = ()
+    beyond: tuple[tuple[float, float, float], ...] = ()
     published: bool = False
 
 
@@ -55,7 +57,13 @@ def series_of(summary: Mapping[str, Any]) -> SizeSeries:
     scores = [summary["by_size"][name][metric] for name in names]
     curve = summary["learning_curve"]
     fitted: tuple[tuple[float, float], ...] = ()
+    beyond: tuple[tuple[float, float, float], ...] = ()
     if curve:
+        beyond = tuple(
+            (row["num_train"], *row["ci95"])
+            for row in curve["at"]
+            if row["num_train"] >= curve["largest"] and row["ci95"]
+        )
         law = PowerLaw(curve["floor"], curve["scale"], curve["exponent"])
         sign, offset = (-1, 1) if info.higher_is_better else (1, 0)
         places = np.geomspace(min(sizes.values()), curve["at"][-1]["num_train"], 40)
@@ -68,6 +76,7 @@ def series_of(summary: Mapping[str, Any]) -> SizeSeries:
         ),
         ends=tuple(tuple(score["ci95"]) if score["ci95"] else None for score in scores),
         fitted=fitted,
+        beyond=beyond,
     )
 
 
@@ -86,7 +95,7 @@ def curve_text(curve: Mapping[str, Any]) -> str:
         f"{curve['num_speakers']} speakers and {curve['num_seeds']} seeds)."
     )
     wanted = "; ".join(
-        f"{100 * row['gain']:g} points more "
+        f"{100 * row['gain']:g} {'point' if row['gain'] == 0.01 else 'points'} more "
         + (
             f"with {round(row['num_train']):,}"
             if row["num_train"]
@@ -108,7 +117,11 @@ def sizes_picture(series: Sequence[SizeSeries], leak: str, *, score: str) -> str
     """
     short = score.partition(" (")[0]
     colours = (ACCENT, *CLASSES[1:])
-    places = sorted({size for one in series for size in one.sizes})
+    places = sorted(
+        {size for one in series for size in one.sizes}
+        | {one.fitted[-1][0] for one in series if one.fitted}
+    )
+    most = max((one.sizes[-1] for one in series if not one.published), default=0.0)
 
     def draw(figure: Figure) -> None:
         from matplotlib.ticker import NullFormatter, NullLocator
@@ -121,16 +134,19 @@ def sizes_picture(series: Sequence[SizeSeries], leak: str, *, score: str) -> str
                 continue
             colour = colours[measured % len(colours)]
             measured += 1
-            known = [(n, pair) for n, pair in zip(one.sizes, one.ends, strict=True) if pair]
-            if known:
-                low, high = zip(*(pair for _, pair in known), strict=True)
-                where = [n for n, _ in known]
-                axes.fill_between(where, low, high, color=colour, alpha=0.15, linewidth=0)
+            known = [(n, *pair) for n, pair in zip(one.sizes, one.ends, strict=True) if pair]
+            # edges tell bands apart where they lie on each other
+            for band, alpha, edge in ((known, 0.12, "-"), (one.beyond, 0.05, ":")):
+                if band:
+                    where, low, high = zip(*band, strict=True)
+                    axes.fill_between(where, low, high, color=colour, alpha=alpha, linewidth=0)
+                    for end in (low, high):
+                        axes.plot(where, end, edge, color=colour, linewidth=0.7, alpha=0.7)
             axes.plot(one.sizes, one.scores, "o-", color=colour, label=one.name)
             if one.fitted:
                 axes.plot(*zip(*one.fitted, strict=True), "--", color=colour, linewidth=1)
         axes.set_xscale("log")
-        ticks = _apart(places)
+        ticks = _apart(places, first=[most])
         axes.set_xticks(ticks, [f"{round(place):,}" for place in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -151,10 +167,10 @@ def sizes_picture(series: Sequence[SizeSeries], leak: str, *, score: str) -> str
     return draw_svg("sizes", f"Pooled {short} by training utterances. {told}", (6.4, height), draw)
 
 
-def _apart(places: Sequence[float]) -> list[float]:
-    """Those whose numbers do not run into each other on a logarithmic axis."""
-    kept: list[float] = []
+def _apart(places: Sequence[float], *, first: Sequence[float]) -> list[float]:
+    """Those whose numbers do not run into each other on a logarithmic axis; ``first`` stay."""
+    kept = [place for place in first if place in places]
     for place in places:
-        if not kept or place > 1.25 * kept[-1]:
+        if all(not 1 / 1.3 < place / other < 1.3 for other in kept):
             kept.append(place)
-    return kept
+    return sorted(kept)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sermm.published import PUBLISHED
-from sermm.report.size_plot import series_of
+from sermm.report.size_plot import SizeSeries, series_of, sizes_picture
 from sermm.summary import summarise, write_summary
 from tests.sermm.fake_runs import FakeExperiment
 from tests.sermm.workplace import Workplace
@@ -24,6 +25,7 @@ def test_experiments_on_one_page_with_what_was_published(place: Workplace) -> No
     said = place.sermm("curves", "one", "other", "--published", "boigne2020")
     assert (said.status, said.err) == (0, ""), said
     assert "By the fitted curve" in said.out
+    assert re.search(r"all \(\d+\)", said.out)
     page = (place.folder / "curves.html").read_text()
     assert page.count("<svg") == 1
     for text in ("one", "other", "wav2vec", "hand-crafted", "training utterances", "2011.05585"):
@@ -46,6 +48,15 @@ def test_the_series_is_that_of_the_summary(tmp_path: Path) -> None:
     assert series.sizes[:3] == (10, 20, 40)
     assert series.scores == tuple(summary["by_size"][k]["ua"]["pooled"] for k in summary["by_size"])
     assert series.fitted[-1][0] > 3.9 * series.sizes[-1]
+    assert [n / series.sizes[-1] for n, _, _ in series.beyond] == [1, 1.5, 2, 4]
+    assert all(low < high for _, low, high in series.beyond)
+
+
+def test_the_largest_size_and_the_end_of_the_curve_stand_at_the_axis(tmp_path: Path) -> None:
+    one = SizeSeries("one", (60, 480, 600), (0.3, 0.4, 0.5), (None,) * 3, ((60, 0.3), (2400, 0.6)))
+    picture = sizes_picture([one], "", score="UA (share of 1)")
+    shown = re.findall(r">([\d,]+)</text>", picture)
+    assert shown[:3] == ["60", "600", "2,400"]
 
 
 def test_what_cannot_be_drawn(place: Workplace) -> None:

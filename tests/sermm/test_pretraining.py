@@ -144,7 +144,7 @@ def test_a_start_that_heard_the_test_part(place: Workplace) -> None:
         ("pretrain_demo", "model.conv_layers=1", "model.conv_layers: expected 0 where steps"),
         (
             "pretrain_demo",
-            "model.pretrain.span_min=5",
+            "model.pretrain.span_min=7",
             "model.pretrain.span_max: expected at least",
         ),
         ("pretrain_demo", "model.backbone.heads=3", "model.backbone.width: expected an even multi"),
