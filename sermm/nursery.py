@@ -55,6 +55,7 @@ class Nursery:
         self._rest = b""
         # of each number the run that has it now: in a long plan the system gives numbers again
         self._running: dict[int, NurseryRun] = {}
+        self._is_owed = False  # a run that was asked for and not yet handed out
 
     def __enter__(self) -> Nursery:
         return self
@@ -69,8 +70,17 @@ class Nursery:
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):  # what it did not read any more
             self._process.stdin.close()
+        if self._is_owed:
+            self._end_owed()
         self._process.stdout.close()
         self._process.wait()
+
+    def _end_owed(self) -> None:
+        """Whoever asked was stopped before the answer came: nobody else knows of that run."""
+        with suppress(RunFailedError):  # there are no more answers
+            while True:
+                if (run := self.note_answers(wait=True)) is not None:
+                    run.terminate()
 
     def start(self, arguments: Sequence[str], log: Path) -> NurseryRun:
         """Start a run.
@@ -81,6 +91,7 @@ class Nursery:
         """
         request = json.dumps({"arguments": list(arguments), "log": str(log)}) + "\n"
         assert self._process.stdin is not None
+        self._is_owed = True
         try:
             self._process.stdin.write(request.encode())
             self._process.stdin.flush()
@@ -89,6 +100,7 @@ class Nursery:
         started = None
         while started is None:
             started = self.note_answers(wait=True)
+        self._is_owed = False
         return started
 
     def note_answers(self, *, wait: bool = False) -> NurseryRun | None:
@@ -195,7 +207,8 @@ def serve(modules: Sequence[str]) -> int:
 
 
 def _answer(replies: int, pid: int, status: int | None) -> None:
-    os.write(replies, (json.dumps([pid, status]) + "\n").encode())
+    with suppress(BrokenPipeError):  # the plan was killed; its runs go on
+        os.write(replies, (json.dumps([pid, status]) + "\n").encode())
 
 
 def _run(arguments: list[str], log: str) -> int:
