@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from data_modules.errors import RunFailedError
+from data_modules.errors import ConfigError, RunFailedError
 from sermm.config import Config
 
 _POLL_S = 1.0
@@ -42,7 +42,11 @@ def is_first(config: Config) -> bool:
 
 
 def _starter() -> tuple[str, Any]:
-    """Who starts the processes of this training, and how Lightning knows them."""
+    """Who starts the processes of this training, and how Lightning knows them.
+
+    Raises:
+        ConfigError: SLURM was asked for tasks in a way that Lightning does not take.
+    """
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -50,7 +54,16 @@ def _starter() -> tuple[str, Any]:
     if TorchElasticEnvironment.detect():
         return "torchrun", TorchElasticEnvironment()
     if SLURMEnvironment.detect():
-        return "SLURM", SLURMEnvironment()
+        try:
+            return "SLURM", SLURMEnvironment()
+        except RuntimeError as error:
+            number = os.environ.get("SLURM_NTASKS", "")
+            raise ConfigError(
+                "srun",
+                expected="tasks for each machine",
+                got=f"--ntasks={number}",
+                fix="say how many one machine has, such as --nodes=1 --ntasks-per-node=2",
+            ) from error
     return "Lightning", LightningEnvironment()
 
 
