@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import xml.etree.ElementTree
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,13 +125,23 @@ def targets() -> dict[str, str]:
     return dict(found)
 
 
-def check_command(words: list[str]) -> None:
-    """Fail unless the code knows a command, its options, its experiments and its settings."""
+def made_names(text: str) -> set[str]:
+    """Names of experiments that a page makes by ``name=``."""
+    return set(re.findall(r"\bname=(\w+)", text))
+
+
+def check_command(words: list[str], made: Collection[str] = ()) -> None:
+    """Fail unless the code knows a command, its options, its experiments and its settings.
+
+    Args:
+        words: Of the command.
+        made: Experiments that other commands of the page make.
+    """
     program, *arguments = words
     if program == "make":
         _check_make(arguments)
     elif program == "sermm":
-        _check_sermm(arguments)
+        _check_sermm(arguments, made)
     elif program in ("torchrun", "srun"):
         _check_sermm(arguments[arguments.index("sermm") + 1 :])
     elif program == "export":
@@ -190,7 +200,7 @@ def _commands() -> dict[str, typer.core.TyperCommand]:
     return group.commands  # type: ignore[return-value]
 
 
-def _check_sermm(arguments: list[str]) -> None:
+def _check_sermm(arguments: list[str], made_here: Collection[str] = ()) -> None:
     name, *rest = arguments
     assert name in _commands(), f"no command sermm {name}"
     given = _commands()[name].make_context(name, list(rest)).params
@@ -204,7 +214,7 @@ def _check_sermm(arguments: list[str]) -> None:
     if given.get("aligner"):
         assert given["aligner"] in WORD_SOURCES[1:], "the corpus cannot be asked"
     for experiment in (*(given.get("names") or ()), given.get("first"), given.get("second")):
-        if experiment is not None:
+        if experiment is not None and experiment not in made_here:
             find_experiment(experiment)
 
 

@@ -72,8 +72,9 @@ def test_readme_leads_to_every_page() -> None:
 
 @by_name
 def test_commands_of_code_blocks_are_right(page: Path) -> None:
-    for words in pages.command_lines(pages.read(page)):
-        pages.check_command(words)
+    text = pages.read(page)
+    for words in pages.command_lines(text):
+        pages.check_command(words, pages.made_names(text))
 
 
 @by_name
