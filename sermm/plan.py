@@ -119,8 +119,9 @@ def execute(config: Config, keys: Sequence[RunKey], data_sha256: str) -> PlanOut
             nursery = stack.enter_context(
                 Nursery(
                     child_environment(config.trainer.num_threads, _variables([])),
-                    # which takes five times as long to import as a small run to end
-                    also=() if wandb_mode(config) == "disabled" else ("wandb",),
+                    # most of what W&B imports; not itself: the folder for temporary files that it
+                    # makes then would be one for all runs, and go with the first
+                    also=() if wandb_mode(config) == "disabled" else ("pandas", "pydantic"),
                 )
             )
         total = progress.add_task(f"{config.name}: runs", total=len(keys), completed=len(skipped))
