@@ -26,11 +26,10 @@ from data_modules.textgrid import choose_tier, read_textgrid, tier_words
 from data_modules.textgrid_words import words_from_textgrids
 from tests.data_modules.feature_store import KEYS, description, fill, frames_of
 from tests.data_modules.test_textgrid import GRID, POINTS, long_format, short_format
-from tests.fuzz.corpora import write_mosi_vectors
-from tests.fuzz.mutate import BINARY, JSON, TEXT, Mutation
+from tests.fuzz.books import Files
+from tests.fuzz.corpora_features import write_mosi_vectors
+from tests.fuzz.mutate import BINARY, JSON, TEXT
 from tests.fuzz.run import Parser
-
-Files = list[tuple[Path, tuple[Mutation, ...]]]
 
 
 def utterance(number: int) -> Utterance:
