@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.record import RESULTS
 from data_modules.align import choose_words
 from data_modules.aligners import ALIGNERS, Aligner, Waveform
 from data_modules.alignment import time_words, transcript_words
@@ -37,7 +38,6 @@ from data_modules.manifest import Utterance, Word
 from data_modules.textgrid import choose_tier, read_textgrid, tier_words
 from sermm.rundir import git_revision
 
-RESULTS = Path(__file__).parent / "results"
 NEAR_S = 0.05
 ARCTIC_TEXT = "He turned sharply, and faced Gregson across the table."
 # phones before and after it, its place in the syllable, and the syllable's place in the word

@@ -15,19 +15,18 @@ import datetime
 import json
 import platform
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
+from benchmarks.record import RESULTS
 from data_modules.atomic import write_json, write_text
 from sermm import metrics
 from sermm.metrics import FloatArray, Metric, Range
 from sermm.permutation import run_test, speaker_test
 from sermm.statistics import cluster_bootstraps, paired_cluster_bootstraps
 
-RESULTS = Path(__file__).parent / "results"
 SPEAKERS = (4, 6, 8, 10, 16, 24)
 UTTERANCES = (20, 12, 8, 5)  # of each class, of each speaker
 NUM_KNOWN = 200_000

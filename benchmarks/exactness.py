@@ -28,6 +28,7 @@ import transformers
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from benchmarks.record import RESULTS, hardware
 from benchmarks.tiny_models import SPEECH, TEXT, save_speech_model, save_text_model
 from data_modules.atomic import write_json, write_text
 from data_modules.pretrained import quiet_transformers
@@ -36,7 +37,6 @@ from sermm.rundir import git_revision
 from sermm.upstreams import SpeechUpstream, build_speech_upstream
 from sermm.upstreams.text import load_text_model
 
-RESULTS = Path(__file__).parent / "results"
 SECONDS = (0.04, 0.1, 0.37, 1.0, 2.3, 4.55, 8.0)
 PIECES = (1, 2, 5, 12, 30, 60)
 Encode = Callable[[list[Tensor]], list[Tensor]]
@@ -226,14 +226,6 @@ def to_markdown(record: dict[str, Any]) -> str:
             lines.append(f"| {row['family']} | {' | '.join(figures)} |")
         lines.append("")
     return "\n".join(lines)
-
-
-def hardware() -> str:
-    cpu = (
-        Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    )
-    names = [line.split(": ")[1] for line in cpu.splitlines() if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, one thread"
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ import torch
 import transformers
 
 from benchmarks.lengths import SAMPLE_RATE, draw_lengths, read_lengths, voice
+from benchmarks.record import RESULTS
 from data_modules.atomic import write_json, write_text
 from data_modules.audio import content_hash, load_audio
 from data_modules.pretrained import quiet_transformers
@@ -50,7 +51,6 @@ from sermm.extract_batches import Clip, plan_batches
 from sermm.rundir import git_revision
 from sermm.upstreams import SpeechUpstream, build_speech_upstream
 
-RESULTS = Path(__file__).parent / "results"
 SIZES: dict[str, dict[str, Any]] = {
     "S": {
         "hidden_size": 192,

@@ -32,9 +32,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.exactness import RESULTS, hardware
 from benchmarks.extraction import SIZES, by_transformers, save_model, write_clips
 from benchmarks.lengths import draw_lengths, read_lengths
+from benchmarks.record import RESULTS, hardware
 from data_modules.atomic import write_json, write_text
 from data_modules.batch import Batch, Sample, collate
 from data_modules.cache import FeatureStore, StoreDescription

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.exactness import RESULTS, hardware
+from benchmarks.record import RESULTS, hardware
 from data_modules.atomic import write_json, write_text
 from sermm.checkpoints import read_checkpoint
 from sermm.rundir import git_revision

@@ -12,20 +12,18 @@ from __future__ import annotations
 import argparse
 import copy
 import datetime
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.record import RESULTS, hardware
 from data_modules.atomic import write_json, write_text
 from sermm.nn.linear import use_onednn
 
-RESULTS = Path(__file__).parent / "results"
 SHAPES = ((768, 768), (768, 3072), (3072, 768), (192, 768))
 FRAMES, REPEATS = 500, 10
 
@@ -81,8 +79,8 @@ def main() -> None:
     lines = [
         "# Linear layers",
         "",
-        f"`python -m benchmarks.linear --rounds {rounds}` on {date}, {platform.machine()}, torch "
-        f"{torch.__version__}, one thread. {FRAMES} frames, GFLOP/s of processor time, medians.",
+        f"`python -m benchmarks.linear --rounds {rounds}` on {date}, {hardware()}, torch "
+        f"{torch.__version__}. {FRAMES} frames, GFLOP/s of processor time, medians.",
         "",
         "| in, out | torch | oneDNN | ratio | torch, with gradients | oneDNN | ratio | gap |",
         "|---|---|---|---|---|---|---|---|",

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lengths import SAMPLE_RATE, draw_lengths, read_lengths, voice
+from benchmarks.record import RESULTS
 from data_modules.atomic import write_json, write_text
 from sermm.rundir import git_revision
 
-RESULTS = Path(__file__).parent / "results"
 MODEL = {
     "hidden_size": 64,
     "num_hidden_layers": 2,

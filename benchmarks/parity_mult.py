@@ -34,12 +34,12 @@ import sklearn
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.record import RESULTS
 from data_modules.atomic import write_json, write_text
 from sermm.rundir import git_revision
 from sermm.scoring import find_scoring
 
 LIMIT, ROUNDED = 1e-9, 5.1e-5
-RESULTS = Path(__file__).parent / "results"
 GOLDEN = Path(__file__).parent.parent / "tests/sermm/data/mult_scores.json"
 EMOTIONS = ("neutral", "happy", "sad", "angry")
 """In the order of the published code."""

@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.record import RESULTS
 from benchmarks.tiny_converted import (
     BERT,
     BERTS,
@@ -46,7 +47,6 @@ from sermm.upstreams.vq_wav2vec import load_vq_wav2vec
 from sermm.upstreams.wav2vec import load_wav2vec
 
 LIMIT = 1e-5
-RESULTS = Path(__file__).parent / "results"
 GOLDEN = Path(__file__).parent.parent / "tests/sermm/upstreams/data/s3prl.npz"
 LENGTHS = (465, 626, 3_333, 16_000)
 """Samples of the clips: the shortest, one with two frames, and longer ones."""

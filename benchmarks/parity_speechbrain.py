@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from benchmarks.record import RESULTS
 from benchmarks.tiny_ecapa import FRAME_DIM, SMALL, build, clips
 from data_modules.atomic import write_json, write_text
 from sermm.nn.ecapa import EcapaPooling, EcapaSizes
@@ -35,7 +36,6 @@ from sermm.nn.masking import length_mask
 from sermm.rundir import git_revision
 
 LIMIT = 1e-5
-RESULTS = Path(__file__).parent / "results"
 GOLDEN = Path(__file__).parent.parent / "tests/sermm/nn/data/ecapa_speechbrain.npz"
 TRAINING_FRAMES = 40
 """Of each clip in the batch in training."""

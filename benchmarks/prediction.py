@@ -36,9 +36,9 @@ import soundfile
 import torch
 from torchaudio.functional import resample
 
-from benchmarks.exactness import RESULTS, hardware
 from benchmarks.extraction import save_model, warm_and_still
 from benchmarks.lengths import SAMPLE_RATE, draw_lengths, read_lengths, voice
+from benchmarks.record import RESULTS, hardware
 from data_modules.atomic import write_json, write_text
 from data_modules.batch import Batch
 from sermm.allocator import keep_large_blocks

@@ -28,6 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.record import RESULTS
 from data_modules.atomic import write_json, write_text
 from data_modules.check import Survey, check
 from data_modules.corpora.release import Corpus, Release
@@ -49,7 +50,6 @@ EMOTIONS = ("neutral", "happy", "sad", "angry")
 NUM_WORDS = 20_000
 PER_DIALOGUE = 25
 PER_SPEAKER = 500
-RESULTS = Path(__file__).parent / "results"
 
 
 def read(root: Path) -> Release:
