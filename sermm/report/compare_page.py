@@ -18,6 +18,7 @@ from data_modules.atomic import write_json, write_text
 from data_modules.protocols import find_protocol
 from sermm.compare import Comparison
 from sermm.compare_sizes import SizeComparison
+from sermm.metrics import MetricInfo
 from sermm.report.cells import LEAK_ADVICE, LEAK_MARK, Table
 from sermm.report.compare_tables import (
     pairs_table,
@@ -95,12 +96,20 @@ def _sizes_picture(one: Comparison, name: str, leak: str) -> str:
         )
         for row in one.sizes.rows
     ]
+    title = f"{one.name_a} - {one.name_b} by training size"
+    return _differences_picture(name, rows, info, title, "training utterances", leak)
+
+
+def _differences_picture(
+    name: str, rows: Sequence[Row], info: MetricInfo, title: str, what: str, leak: str
+) -> str:
+    """Differences in a score, beside a line where there is none; ``what`` names the rows."""
     return intervals_picture(
         name,
         rows,
-        title=f"{one.name_a} - {one.name_b} by training size",
+        title=title,
         unit=f"A - B, {info.title_with_unit}",
-        what="training utterances",
+        what=what,
         leak=leak,
         line=0.0,
         line_label="no difference",
@@ -157,15 +166,8 @@ def _context(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         "num_pairs": len(comparisons),
         "meanings": {i.title: i.meaning for i in first.scoring.overall.values()},
         "pictures": {
-            "differences": intervals_picture(
-                "differences",
-                rows,
-                title=f"difference in {info.full_title}",
-                unit=f"A - B, {info.title_with_unit}",
-                what="pair",
-                leak=leak,
-                line=0.0,
-                line_label="no difference",
+            "differences": _differences_picture(
+                "differences", rows, info, f"difference in {info.full_title}", "pair", leak
             ),
             **{name: _sizes_picture(one, name, leak) for name, one in by_size.items()},
         },

@@ -112,7 +112,11 @@ def test_a_signal_ends_it(nursery: Nursery, tmp_path: Path) -> None:
 def test_the_end_of_the_server_is_an_error_and_ends_no_run(
     nursery: Nursery, tmp_path: Path
 ) -> None:
-    run = nursery.start(["import time; time.sleep(60)"], tmp_path / "log")
+    run = nursery.start(["import time; print('on', flush=True); time.sleep(60)"], tmp_path / "log")
+    deadline = time.monotonic() + 30
+    while not ((tmp_path / "log").exists() and (tmp_path / "log").read_text()):
+        assert time.monotonic() < deadline, "the run did not begin"
+        time.sleep(0.02)
     nursery._process.kill()
     nursery._process.wait()
     try:
@@ -134,21 +138,23 @@ def test_a_run_that_its_plan_did_not_hear_of_is_ended(
     busy = SERVER.replace("sys.exit(", "import time; time.sleep(0.5)\nsys.exit(")
     monkeypatch.setattr(Nursery, "_command", (sys.executable, "-c", busy))
 
-    note_answers, waits = Nursery.note_answers, []
+    note_answers = Nursery.note_answers
+    answers: list[NurseryRun | None] = []
 
     def stopped_at_first(nursery: Nursery, *, wait: bool = False) -> NurseryRun | None:
-        waits.append(wait)
-        if len(waits) == 1:
+        if not answers:
+            answers.append(None)
             raise KeyboardInterrupt
-        return note_answers(nursery, wait=wait)
+        answers.append(note_answers(nursery, wait=wait))
+        return answers[-1]
 
     monkeypatch.setattr(Nursery, "note_answers", stopped_at_first)
     opened = Nursery(os.environ)
     with pytest.raises(KeyboardInterrupt), opened:
         opened.start(["import time; time.sleep(60)"], tmp_path / "log")
     assert opened._process.returncode == 0
-    (run,) = opened._running
-    assert has_ended(run)
+    (run,) = [answer for answer in answers if answer is not None]
+    assert has_ended(run.pid)
 
 
 def test_it_ends_with_whoever_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
