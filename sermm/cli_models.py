@@ -11,6 +11,7 @@ Run = Annotated[
     str, typer.Argument(help="A run folder, an experiment that has run, or an exported folder.")
 ]
 Fold = Annotated[int | None, typer.Option(help="Of an experiment: whose model.")]
+Seed = Annotated[int | None, typer.Option(help="Of an experiment with several seeds: which.")]
 AlignerName = Annotated[
     str, typer.Option(help="Who times words: pocketsphinx (English), ctc or uniform.")
 ]
@@ -25,6 +26,7 @@ def predict(
         typer.Argument(help="Recordings, folders, tables (.csv), or - for paths on stdin."),
     ] = None,
     fold: Fold = None,
+    seed: Seed = None,
     text: Annotated[str | None, typer.Option(help="What is said in the one recording.")] = None,
     text_file: Annotated[
         Path | None, typer.Option(help="A table of file and text, or the text of one recording.")
@@ -59,6 +61,7 @@ def predict(
 
     options = PredictOptions(
         fold=fold,
+        seed=seed,
         text=text,
         text_file=text_file,
         text_beside=text_beside,
@@ -85,6 +88,7 @@ def export(
     run: Run,
     folder: Annotated[Path, typer.Argument(help="The folder to write; new or empty.")],
     fold: Fold = None,
+    seed: Seed = None,
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Write an acoustic model as ONNX too, and compare.")
     ] = False,
@@ -107,6 +111,7 @@ def export(
         run,
         folder,
         fold=fold,
+        seed=seed,
         onnx=onnx,
         with_upstream=with_upstream,
         licence=licence,
@@ -119,6 +124,7 @@ def export(
 def stress(
     run: Run,
     fold: Fold = None,
+    seed: Seed = None,
     damage: Annotated[
         list[str] | None,
         typer.Option(
@@ -131,7 +137,7 @@ def stress(
     aligner: AlignerName = "",
     ctc_model: CtcModel = "",
     limit: Annotated[int, typer.Option(min=0, help="At most so many utterances; 0: all.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    damage_seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
     cache: Annotated[
         Path | None, typer.Option(help="Of the corpus; without it that of the run.")
     ] = None,
@@ -141,12 +147,13 @@ def stress(
 
     options = StressOptions(
         fold=fold,
+        seed=seed,
         damages=tuple(damage or ()),
         levels=tuple(level or ()),
         aligner=aligner,
         ctc_model=ctc_model,
         limit=limit,
-        seed=seed,
+        damage_seed=damage_seed,
         cache=cache,
     )
     stress_run(run, options)
@@ -155,6 +162,7 @@ def stress(
 def demo(
     run: Run,
     fold: Fold = None,
+    seed: Seed = None,
     aligner: AlignerName = "",
     ctc_model: CtcModel = "",
     host: Annotated[str, typer.Option(help="Address; this machine alone unless said.")] = (
@@ -173,6 +181,7 @@ def demo(
     open_demo(
         run,
         fold=fold,
+        seed=seed,
         aligner=aligner,
         ctc_model=ctc_model,
         host=host,

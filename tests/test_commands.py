@@ -21,6 +21,7 @@ import pytest
 import soundfile
 import torch
 
+from sermm.sweep.file import read_sweep
 from tests import pages
 from tests.sermm.workplace import SMALL, Workplace
 
@@ -145,7 +146,7 @@ def obey(place: Workplace, arguments: list[str]) -> None:
         if arguments[0] == "fit" and "name" not in stated:  # no run of the experiment
             small += [f"name=fit_{zlib.crc32(' '.join(arguments).encode())}"]
         if arguments[0] == "sweep":  # which says itself what it trains
-            stated.add("plan.folds")
+            stated |= {"plan.folds", *(one.key for one in read_sweep(arguments[1]).parameters)}
             small += ["--count", "2"]
         small += [one for one in (*SMALL, *FEW) if one.partition("=")[0] not in stated]
     said = place.sermm(*small)

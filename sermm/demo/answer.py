@@ -41,7 +41,7 @@ class Answer:
     Attributes:
         shares: Probability of each class or label; empty for ratings.
         ratings: By name; empty for classes and labels.
-        picture: SVG of the waveform with words and attention.
+        picture: Waveform with words and attention, as HTML.
         timeline: Rows of start, end, predicted, probability.
         notes: Lines that a reader must know.
     """

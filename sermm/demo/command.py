@@ -15,6 +15,7 @@ def open_demo(
     run: str,
     *,
     fold: int | None,
+    seed: int | None,
     aligner: str,
     ctc_model: str,
     host: str,
@@ -28,7 +29,7 @@ def open_demo(
     Raises:
         SermmError: The model cannot be used, the extra is missing, or the port is taken.
     """
-    source = find_model(run, fold=fold)
+    source = find_model(run, fold=fold, seed=seed)
     if not (0 < max_mb <= 10_000 and 0 < max_minutes <= 600):
         raise ConfigError(
             "--max-mb, --max-minutes",

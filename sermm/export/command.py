@@ -20,6 +20,7 @@ def export_run(
     folder: Path,
     *,
     fold: int | None,
+    seed: int | None,
     onnx: bool,
     with_upstream: bool,
     licence: str,
@@ -33,7 +34,7 @@ def export_run(
         SermmError: What is asked is wrong, or the model cannot be exported.
         RunFailedError: The hub did not take it; the folder is there.
     """
-    source = find_model(run, fold=fold)
+    source = find_model(run, fold=fold, seed=seed)
     if push:
         _expect_pushable(push, public=public, yes=yes)
     from sermm.export.folder import ExportOptions, export_model

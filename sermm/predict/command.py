@@ -30,6 +30,7 @@ class PredictOptions:
     """Options of the command, as ``sermm predict --help`` explains them."""
 
     fold: int | None = None
+    seed: int | None = None
     text: str | None = None
     text_file: Path | None = None
     text_beside: bool = False
@@ -70,7 +71,7 @@ def predict_files(run: str, files: Sequence[str], options: PredictOptions) -> No
         SermmError: What is asked is wrong.
         RunFailedError: Some recordings could not be used; the rest is answered.
     """
-    source = find_model(run, fold=options.fold)
+    source = find_model(run, fold=options.fold, seed=options.seed)
     streaming = list(files) == ["-"]
     name = choose_format(options.format, options.output, streaming=streaming)
     recordings = _recordings(files, options, streaming)

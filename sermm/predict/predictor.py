@@ -269,6 +269,7 @@ def load(
     run: str | Path,
     *,
     fold: int | None = None,
+    seed: int | None = None,
     aligner: str = "",
     ctc_model: str = "",
     ctc_revision: str | None = None,
@@ -279,6 +280,7 @@ def load(
     Args:
         run: A run folder, an exported folder, or an experiment.
         fold: Of an experiment with several: whose model.
+        seed: Of an experiment with several: which of the fold's models.
         aligner: Who times words, for a model that needs their times; empty for the sources that
             the configuration names.
         ctc_model: Of the aligner ``ctc``.
@@ -288,7 +290,7 @@ def load(
     Raises:
         SermmError: There is no such model, or it cannot judge new recordings.
     """
-    model = load_trained(find_model(run, fold=fold))
+    model = load_trained(find_model(run, fold=fold, seed=seed))
     choice = AlignerChoice(aligner, ctc_model, ctc_revision)
     return Predictor(model, Encoder(model, choice), raw)
 

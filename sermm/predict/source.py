@@ -30,14 +30,19 @@ class ModelSource:
 
 
 def find_model(
-    run: str | Path, *, fold: int | None = None, runs: Path = Path("runs")
+    run: str | Path,
+    *,
+    fold: int | None = None,
+    seed: int | None = None,
+    runs: Path = Path("runs"),
 ) -> ModelSource:
     """The model that a user means.
 
     Args:
         run: A run folder, the folder of an experiment, an exported folder, or the name of an
             experiment in ``runs``.
-        fold: Of an experiment: whose model. None will do where there is one run.
+        fold: Of an experiment: whose model. None will do where there is one fold.
+        seed: Of an experiment: which of the fold's models. None will do where there is one seed.
         runs: Folder of experiments.
 
     Raises:
@@ -58,7 +63,7 @@ def find_model(
         return ModelSource(folder, exported=True)
     if (folder / CHECKPOINT).is_file() and RunKey.from_folder_name(folder.name) is not None:
         return ModelSource(_finished(folder), exported=False)
-    return ModelSource(_one_run(folder, fold), exported=False)
+    return ModelSource(_one_run(folder, fold, seed), exported=False)
 
 
 def _finished(folder: Path) -> Path:
@@ -72,7 +77,7 @@ def _finished(folder: Path) -> Path:
     )
 
 
-def _one_run(folder: Path, fold: int | None) -> Path:
+def _one_run(folder: Path, fold: int | None, seed: int | None) -> Path:
     """The run folder of an experiment that is meant."""
     keys = [RunKey.from_folder_name(path.name) for path in folder.iterdir()]
     there = sorted(
@@ -86,21 +91,23 @@ def _one_run(folder: Path, fold: int | None) -> Path:
             got="a folder without finished runs",
             fix="check the path, or train it with `sermm experiment`",
         )
-    meant = [key for key in there if fold is None or key.fold == fold]
-    if len(meant) == 1:
-        return folder / meant[0].folder_name
-    folds = sorted({key.fold for key in there})
-    if not meant or (fold is None and len(folds) > 1):
-        raise ConfigError(
-            "--fold",
-            expected=f"one of the folds {', '.join(map(str, folds))}, each of which has its model",
-            got="nothing" if fold is None else str(fold),
-            fix=f"say whose model with --fold, such as --fold {folds[0]}",
-        )
+    for name, value in (("fold", fold), ("seed", seed)):
+        known = sorted({getattr(key, name) for key in there})
+        if value not in known and (value is not None or len(known) > 1):
+            raise ConfigError(
+                f"--{name}",
+                expected=f"one of the {name}s {', '.join(map(str, known))}, each of which has its "
+                "model",
+                got="nothing" if value is None else str(value),
+                fix=f"say whose model with --{name}, such as --{name} {known[0]}",
+            )
+        there = [key for key in there if value in (None, getattr(key, name))]
+    if len(there) == 1:
+        return folder / there[0].folder_name
     raise ConfigError(
         folder,
-        expected="one run",
-        got=f"{len(meant)}: {', '.join(key.folder_name for key in meant[:3])}"
-        + (" ..." if len(meant) > 3 else ""),
-        fix=f"give the run folder, such as {folder / meant[0].folder_name}",
+        expected="one training size",
+        got=f"{len(there)}: {', '.join(key.folder_name for key in there[:3])}"
+        + (" ..." if len(there) > 3 else ""),
+        fix=f"give the run folder, such as {folder / there[-1].folder_name}",
     )

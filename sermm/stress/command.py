@@ -23,12 +23,13 @@ class StressOptions:
     """Options of the command, as ``sermm stress --help`` explains them."""
 
     fold: int | None = None
+    seed: int | None = None
     damages: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
     aligner: str = ""
     ctc_model: str = ""
     limit: int = 0
-    seed: int = 0
+    damage_seed: int = 0
     cache: Path | None = None
 
 
@@ -38,7 +39,7 @@ def stress_run(run: str, options: StressOptions) -> None:
     Raises:
         SermmError: What is asked is wrong, or the test part is not there any more.
     """
-    source = find_model(run, fold=options.fold)
+    source = find_model(run, fold=options.fold, seed=options.seed)
     if source.exported:
         raise ConfigError(
             source.folder,
@@ -62,7 +63,7 @@ def stress_run(run: str, options: StressOptions) -> None:
     names = choose_damages(
         options.damages, reads=model.tokenizer is not None, hears=model.upstream is not None
     )
-    test = StressTest(predictor, cache=options.cache, limit=options.limit, seed=options.seed)
+    test = StressTest(predictor, cache=options.cache, limit=options.limit, seed=options.damage_seed)
     levels = {name: options.levels or DAMAGES[name].levels for name in names}
     say(NOTE, style="yellow")
     with progress_bar("damaging the test part") as on_progress:
@@ -83,7 +84,7 @@ def _write(
         {
             "note": note,
             "score": headline,
-            "seed": options.seed,
+            "seed": options.damage_seed,
             "limit": options.limit,
             "levels": [
                 {**row, "failed": dict(one.failed)} for row, one in zip(rows, found, strict=True)

@@ -11,7 +11,7 @@ const file = (name) => join(folder, name);
 const faults = [];
 const seen = { faults, steps: {} };
 const browser = await openBrowser();
-const LONGEST_MS = 120_000;
+const LONGEST_MS = 900_000; // where other work has the machine
 
 // Chooses a file, and waits until the page has it or refuses it.
 async function send(page, what, taken = true) {
@@ -19,22 +19,31 @@ async function send(page, what, taken = true) {
   if (await clear.count()) await clear.first().click();
   const uploaded = taken && page.waitForResponse((answer) => answer.url().includes("/upload?"));
   await page.locator("input[type=file]").first().setInputFiles(what);
-  if (taken) await uploaded;
-  else await page.getByTestId("toast-body").waitFor();
+  if (taken) {
+    await uploaded;
+    await clear.first().waitFor();
+  } else await page.getByTestId("toast-body").waitFor();
   await page.waitForTimeout(300);
 }
 
 // Presses the button, waits for the answer, and notes what stands there.
 async function judge(page, name) {
   const before = Date.now();
-  const asked = page.waitForRequest((request) => request.url().includes("/queue/join"));
-  await page.getByRole("button", { name: "Judge" }).click();
-  await asked;
-  await page.waitForTimeout(200);
-  await page.waitForFunction(() => {
-    const trackers = [...document.querySelectorAll("[data-testid=status-tracker]")];
-    return trackers.every((one) => one.classList.contains("hide"));
+  // every sign of work gone again, once there was one
+  await page.evaluate(() => {
+    const signs = () => [...document.querySelectorAll("[data-testid=status-tracker]")];
+    const idle = () => signs().every((one) => one.classList.contains("hide"));
+    window.judged = new Promise((resolve) => {
+      let busy = false;
+      const watch = new MutationObserver(() => {
+        if (!idle()) busy = true;
+        else if (busy) resolve(watch.disconnect());
+      });
+      watch.observe(document.body, { subtree: true, childList: true, attributes: true });
+    });
   });
+  await page.getByRole("button", { name: "Judge" }).click();
+  await page.evaluate(() => window.judged);
   const seconds = (Date.now() - before) / 1000;
   await page.waitForTimeout(800);
   const shares = await page.locator("[data-testid$=confidence-set]").allInnerTexts();
@@ -44,7 +53,11 @@ async function judge(page, name) {
     shares: Object.fromEntries(shares.map((text) => text.split(/\s+/).filter(Boolean))),
     told: (await told.allInnerTexts()).join(" | "),
     rows: await page.locator(".timeline tbody tr").count(),
-    drawn: await page.locator(".picture svg").count(),
+    drawn: await page.locator(".picture svg:visible").count(),
+    cut: await page.evaluate(() => {
+      const boxes = [...document.querySelectorAll(".picture")];
+      return Math.max(0, ...boxes.map((box) => box.scrollWidth - box.clientWidth));
+    }),
     wide: await overflow(page),
   };
   await page.screenshot({ path: join(out, `${name}.png`), fullPage: true });

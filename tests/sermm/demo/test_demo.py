@@ -106,7 +106,9 @@ def test_the_page_says_what_predict_says_and_keeps_nothing(page: Page) -> None:
     outputs = page.judge(page.clip)
     assert shares(outputs) == pytest.approx(expected.probabilities, abs=1e-5)
     assert outputs[0]["label"] == expected.label
-    assert "<svg" in outputs[1]
+    ids = re.findall(r'\bid="([^"]+)"', outputs[1])
+    assert outputs[1].count("<svg") == 2  # for a desktop and a phone
+    assert len(set(ids)) == len(ids) > 2
     assert page.files() == []
 
 

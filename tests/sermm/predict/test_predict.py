@@ -42,6 +42,14 @@ def test_a_recording_gets_the_probabilities_of_the_run(place: Workplace) -> None
         said = raw.predict(clip(place, name))
         assert list(said.probabilities.values()) == pytest.approx(expected[name], abs=1e-6)
         assert not said.calibrated
+    samples, rate = soundfile.read(clip(place, TESTED[0]))
+    for name in ("a.flac", "a.ogg", "a.mp3"):
+        soundfile.write(place.folder / name, samples, rate)
+        said = raw.predict(place.folder / name)
+        assert sum(said.probabilities.values()) == pytest.approx(1.0)
+        if name == "a.flac":  # which loses nothing
+            shares = list(said.probabilities.values())
+            assert shares == pytest.approx(expected[TESTED[0]], abs=1e-6)
     together = list(raw.predict_all([Recording(n, clip(place, n)) for n in TESTED], workers=3))
     assert [said.file for said in together] == TESTED
     for said in together:
@@ -166,11 +174,14 @@ def test_paths_on_standard_input_are_answered_one_by_one(place: Workplace) -> No
 def test_what_is_asked_is_checked_first(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     place.fit("linear", "name=two")
     place.fit("linear", "name=two", "fold=1")
+    place.fit("linear", "name=two", "fold=1", "seed=1")
     wav = str(clip(place, TESTED[0]))
     for arguments, part in (
         (["nowhere", wav], "no such folder"),
         (["two", wav], "--fold"),
         (["two", wav, "--fold", "4"], "folds 0, 1"),
+        (["two", wav, "--fold", "1"], "seeds 0, 1"),
+        (["two", wav, "--fold", "0", "--seed", "1"], "one of the seeds 0,"),
         (["two", "--fold", "0"], "got nothing"),
         (["two", wav, wav, "--fold", "0", "--text", "a"], "--text-file"),
         (["two", wav, "--fold", "0", "--hop", "1"], "--window with it"),
@@ -183,7 +194,9 @@ def test_what_is_asked_is_checked_first(place: Workplace, monkeypatch: pytest.Mo
         assert part in said.err
         assert said.err.count("\n") == 1
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    assert place.sermm("predict", "two", "-", "--fold", "1").status == 0
+    streamed = place.sermm("predict", "two", "-", "--fold", "1", "--seed", "1")
+    assert streamed.status == 0
+    assert "fold 1, seed 1" in streamed.err
     monkeypatch.setattr("sermm.upstreams.handcrafted.LogMel.transform_version", 99)
     with pytest.raises(ModelError, match="another version"):
         sermm.load(place.folder / "runs" / "two", fold=0)
