@@ -50,13 +50,16 @@ def best_and_worst(pool: Pool, number: int = NUMBER) -> tuple[list[Judged], list
 
     def judged(name: str) -> Judged:
         predictions, row = where[name]
-        return Judged(
-            name,
-            predictions.speakers[row],
-            _in_words(predictions, np.asarray(predictions.references[row])),
-            _average_in_words(predictions, np.mean(said[name], axis=0)),
-            float(np.mean(fits[name])),
-        )
+        reference, outcome = np.asarray(predictions.references[row]), np.mean(said[name], axis=0)
+        if predictions.kind == "reconstruction":  # how it went, in one; there is nothing to compare
+            found = (
+                f"mean absolute error {outcome[0]:.2f} over {round(reference[0]):,} hidden values"
+            )
+            label, predicted = found, found
+        else:
+            label = _in_words(predictions, reference)
+            predicted = _average_in_words(predictions, outcome)
+        return Judged(name, predictions.speakers[row], label, predicted, float(np.mean(fits[name])))
 
     return [judged(n) for n in order[:most]], [judged(n) for n in order[::-1][:most]]
 
@@ -85,8 +88,6 @@ def _fits(said: Predictions) -> tuple[FloatArray, FloatArray]:
 def _in_words(said: Predictions, reference: FloatArray) -> str:
     if said.kind == "classes":
         return said.names[int(reference)]
-    if said.kind == "reconstruction":
-        return f"{reference[0]:.0f} hidden values"
     return _average_in_words(said, reference)
 
 
@@ -95,7 +96,5 @@ def _average_in_words(said: Predictions, values: FloatArray) -> str:
         return said.names[int(values.argmax())]
     if said.kind == "regression":
         return ", ".join(f"{n} {value:.2f}" for n, value in zip(said.names, values, strict=True))
-    if said.kind == "reconstruction":
-        return f"mean absolute error {values[0]:.2f}"
     there = [n for n, value in zip(said.names, values, strict=True) if value >= 0.5]
     return ", ".join(there) or "no label"

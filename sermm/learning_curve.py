@@ -128,7 +128,9 @@ def learning_curve(
         "level": LEVEL,
         "largest": most,
         "at": told,
-        "wanted": [_wanted(law, laws, most, gain) for gain in GAINS] if info.is_share else [],
+        "wanted": [
+            _wanted(law, laws, most, gain, sums.shape[2]) for gain in GAINS if info.is_share
+        ],
     }
 
 
@@ -176,7 +178,9 @@ def _score_at(
     return {"score": score, "ci95": ends}
 
 
-def _wanted(law: PowerLaw, laws: Sequence[PowerLaw], most: float, gain: float) -> dict[str, Any]:
+def _wanted(
+    law: PowerLaw, laws: Sequence[PowerLaw], most: float, gain: float, num_speakers: int
+) -> dict[str, Any]:
     """Utterances in all for a gain over the largest size, and the share of draws that reach it."""
     limit = most * max(FACTORS)
     sizes = [one.size_for(one.error(most) - gain) for one in laws]
@@ -184,6 +188,27 @@ def _wanted(law: PowerLaw, laws: Sequence[PowerLaw], most: float, gain: float) -
     return {
         "gain": gain,
         "num_train": size if size <= limit else None,
+        "ci95": size_ends(sizes, limit, num_speakers),
         "reached": float(np.mean([found <= limit for found in sizes])),
         "limit": limit,
     }
+
+
+def size_ends(
+    sizes: Sequence[float], limit: float, num_speakers: int
+) -> tuple[float | None, float | None] | None:
+    """Ends of an interval, None for one beyond the limit; None for a single speaker.
+
+    A size may be infinite, so it has no standard error: the ends are order statistics of the draws,
+    as far out as Student's t is further out than the normal distribution, and the spread of draws
+    is that of n - 1 in place of n.
+    """
+    from scipy.special import ndtr
+
+    if num_speakers == 1 or len(sizes) <= NUM_DRAWS / 2:
+        return None
+    wider = math.sqrt(num_speakers / (num_speakers - 1))
+    tail = float(ndtr(-students_quantile(LEVEL, num_speakers - 1) * wider))
+    low = float(np.quantile(sizes, tail, method="lower"))
+    high = float(np.quantile(sizes, 1 - tail, method="higher"))
+    return (low if low <= limit else None, high if high <= limit else None)

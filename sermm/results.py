@@ -46,15 +46,25 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """``history.csv``: E epochs.
+    """``history.csv``: E epochs, or E validations where they come after a number of updates.
 
     Attributes:
-        epochs: (E,) epoch numbers.
+        epochs: (E,) their numbers.
         columns: Name to (E,) values; NaN where a cell is empty.
     """
 
     epochs: FloatArray
     columns: Mapping[str, FloatArray]
+
+    @property
+    def unit(self) -> str:
+        """What :attr:`places` counts."""
+        return "update" if "step" in self.columns else "epoch"
+
+    @property
+    def places(self) -> FloatArray:
+        """(E,) how far training was at each."""
+        return self.columns.get("step", self.epochs)
 
 
 def is_finished(folder: Path) -> bool:

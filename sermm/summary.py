@@ -32,7 +32,7 @@ from sermm.pool import Outcome, Pool, condition_outcome, model_outcome, pool_run
 from sermm.results import Run, find_runs, is_finished, read_environment, read_run
 from sermm.run_metrics import RunKey, read_json_object, size_name
 from sermm.statistics import METHOD, NUM_DRAWS, cluster_bootstraps
-from sermm.trivial import TRIVIAL
+from sermm.trivial import TRIVIAL, less_trivial
 
 FILE_NAME = "summary.json"
 KEYS = (
@@ -93,6 +93,12 @@ def summarise(
     trivial = {("trivial", name): known.outcome for name, known in TRIVIAL[first.kind].items()}
     conditions = {("condition", name): condition_outcome(name) for name in first.conditions}
     found = _scores(pool, {_MODEL: model_outcome, **trivial, **conditions})
+    for which, outcome in trivial.items():
+        for name, difference in less_trivial(pool, outcome).items():
+            found[which][name] |= {
+                "difference": difference.estimate,
+                "difference_ci95": ends(difference),
+            }
     by_size = {
         key: found[_MODEL] if key == size else _scores(part, {_MODEL: model_outcome})[_MODEL]
         for key, part in pools.items()

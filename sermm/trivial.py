@@ -13,9 +13,10 @@ import numpy as np
 
 from data_modules.labels import Kind
 from sermm.metrics import FloatArray
-from sermm.pool import Outcome
+from sermm.pool import Outcome, Pool, model_outcome
 from sermm.reconstruction_metrics import control_errors
 from sermm.results import Run
+from sermm.statistics import Interval, paired_cluster_bootstraps
 
 
 @dataclass(frozen=True)
@@ -78,3 +79,9 @@ TRIVIAL: Mapping[Kind, Mapping[str, Trivial]] = {
     },
 }
 """Predictors by kind of target; the first stands beside the headline."""
+
+
+def less_trivial(pool: Pool, outcome: Outcome) -> dict[str, Interval]:
+    """By score: the model's less that of a trivial predictor, the same speakers drawn for both."""
+    functions = {name: info.function for name, info in pool.scoring.metrics.items()}
+    return paired_cluster_bootstraps(pool.sums(model_outcome), pool.sums(outcome), functions)

@@ -6,11 +6,20 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # One thread: the suite runs in several processes, and results must not depend on the core count.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# How long an example takes is the machine's affair, and none here needs a fresh fixture.
+settings.register_profile(
+    "sermm",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("sermm")
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,25 @@ def with_interval(value: float | None, ends: Sequence[float] | None) -> str:
     return f"{number(value)} ({low}{between}{high})"
 
 
+def known(value: float | None) -> float | None:
+    """The value, None where it is not a number."""
+    return None if value is None or value != value else value
+
+
+def signed_interval(value: float | None, ends: Sequence[float] | None) -> str:
+    """``+0.012 (-0.031 to +0.055)``."""
+    value = known(value)
+    if value is None:
+        return ABSENT
+    text = _with_sign(value)
+    return text if ends is None else f"{text} ({_with_sign(ends[0])} to {_with_sign(ends[1])})"
+
+
+def _with_sign(value: float) -> str:
+    # rounded first and then added to 0, which has no sign of its own
+    return f"{round(value, 3) + 0.0:+.3f}"
+
+
 def count(value: float) -> str:
     """A number of utterances; with a decimal only where seeds that differ were averaged."""
     return f"{round(value):,}" if abs(value - round(value)) < 1e-6 else f"{value:,.1f}"

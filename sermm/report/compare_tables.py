@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from sermm.compare import Comparison, Difference
 from sermm.metrics import MetricInfo
 from sermm.permutation import Permutation
-from sermm.report.cells import ABSENT, Cell, Table, count, number
-from sermm.report.detail_tables import signed_interval
+from sermm.report.cells import ABSENT, Cell, Table, count, number, signed_interval
 from sermm.report.tables import titles_of_names
 from sermm.run_metrics import size_name
 from sermm.statistics import Interval

@@ -1,4 +1,4 @@
-"""Tables of groups, calibration and cost."""
+"""Tables of groups, calibration and cost, and of what a model has over chance."""
 
 from __future__ import annotations
 
@@ -6,8 +6,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sermm.groups import Factor
-from sermm.report.cells import ABSENT, Cell, Table, count, duration, number, with_interval
-from sermm.scoring import Scoring
+from sermm.report.cells import (
+    Cell,
+    Table,
+    count,
+    duration,
+    known,
+    number,
+    signed_interval,
+    with_interval,
+)
+from sermm.scoring import Scoring, find_scoring
+from sermm.trivial import TRIVIAL
+
+
+def over_chance_table(summary: Mapping[str, Any]) -> Table:
+    """By how much each score is better or worse than that of the trivial predictors."""
+    scoring = find_scoring(summary["kind"], summary["classes"], summary["family"])
+    trivial = TRIVIAL[scoring.kind]
+    rows = tuple(
+        (
+            Cell(info.full_title),
+            *(Cell(_over(summary["trivial"][key][name]), is_score=True) for key in trivial),
+        )
+        for name, info in scoring.metrics.items()
+    )
+    columns = ("", *(f"less {one.title}" for one in trivial.values()))
+    caption = "The model less what chance gives, the same speakers of both in each draw."
+    return Table("over-chance", caption, columns, rows)
+
+
+def _over(score: Mapping[str, Any]) -> str:
+    return signed_interval(score["difference"], score["difference_ci95"])
 
 
 def group_table(factor: Factor, rows: Sequence[Mapping[str, Any]], scoring: Scoring) -> Table:
@@ -41,25 +71,7 @@ def group_table(factor: Factor, rows: Sequence[Mapping[str, Any]], scoring: Scor
 
 
 def _interval(score: Mapping[str, Any]) -> str:
-    return with_interval(_known(score["value"]), score["ci95"])
-
-
-def _known(value: float | None) -> float | None:
-    return None if value is None or value != value else value
-
-
-def signed_interval(value: float | None, ends: Sequence[float] | None) -> str:
-    """``+0.012 (-0.031 to +0.055)``."""
-    value = _known(value)
-    if value is None:
-        return ABSENT
-    text = _with_sign(value)
-    return text if ends is None else f"{text} ({_with_sign(ends[0])} to {_with_sign(ends[1])})"
-
-
-def _with_sign(value: float) -> str:
-    # rounded first and then added to 0, which has no sign of its own
-    return f"{round(value, 3) + 0.0:+.3f}"
+    return with_interval(known(score["value"]), score["ci95"])
 
 
 def _signed(score: Mapping[str, Any]) -> str:
@@ -128,7 +140,7 @@ def cost_table(cost: Mapping[str, Any]) -> Table:
         "runs": count(cost["num_runs"]),
         "all runs": duration(cost["seconds"]),
         "a run, mean": duration(seconds),
-        "epochs a run, mean": count(epochs),
+        "validations a run, mean": count(epochs),
         "parameters": _amount(cost["parameters"]),
         "of these trained": _amount(cost["trained_parameters"]),
         "energy": "not measured",

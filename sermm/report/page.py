@@ -26,6 +26,7 @@ from sermm.report.detail_tables import (
     calibration_table,
     cost_table,
     group_table,
+    over_chance_table,
 )
 from sermm.report.details import FILE_NAME as DETAILS_FILE
 from sermm.report.details import Details, find_details
@@ -106,6 +107,7 @@ def _tables(summary: Mapping[str, Any], details: Details) -> dict[str, Table]:
     scoring = tables.scoring_of(summary)
     shown = [
         tables.scores_table(summary),
+        over_chance_table(summary),
         tables.folds_table(summary),
         tables.speakers_table(summary),
         tables.runs_table(summary),
@@ -148,6 +150,7 @@ def _context(
         "headline_info": scoring.metrics[scoring.headline],
         "selecting": scoring.selecting(tables.selected_by(summary)),
         "learning_title": scoring.metrics[_drawn(summary)].full_title,
+        "learning_unit": read_history(headline[0]).unit,
         "chance_title": known.title,
         "chance": summary["trivial"][chance][scoring.headline],
         "tables": shown,

@@ -154,16 +154,17 @@ def learning_picture(
     score: str,
     loss: str,
 ) -> str:
-    """Loss and a validation score over epochs, the chosen epoch of each run marked.
+    """Loss and a validation score over training, what each run chose marked.
 
     Args:
-        runs: Name, history and chosen epoch of each.
+        runs: Name, history and number of the chosen epoch or validation of each.
         leak: What leaks; empty if nothing.
         column: Of the score that chose.
         score: Its title, with its unit.
         loss: Title of the loss, with its unit.
     """
     short = score.partition(" (")[0]
+    unit = runs[0][1].unit
 
     def panel(axes: Axes, column: str, colour: str, style: str, label: str) -> None:
         for index, (_, history, best) in enumerate(runs):
@@ -171,7 +172,7 @@ def learning_picture(
             if values is None:
                 continue
             axes.plot(
-                history.epochs,
+                history.places,
                 values,
                 color=colour,
                 linestyle=style,
@@ -181,12 +182,12 @@ def learning_picture(
             chosen = np.flatnonzero(history.epochs == best)
             if column.startswith("val/") and len(chosen):
                 axes.plot(
-                    history.epochs[chosen],
+                    history.places[chosen],
                     values[chosen],
                     "D",
                     color=THIRD,
                     markersize=5,
-                    label="chosen epoch" if index == 0 else None,
+                    label="chosen" if index == 0 else None,
                 )
 
     def draw(figure: Figure) -> None:
@@ -198,19 +199,21 @@ def learning_picture(
         panel(lower, column, ACCENT, "-", "validation")
         upper.set_ylabel(loss)
         lower.set_ylabel(score)
-        lower.set_xlabel("epoch")
+        lower.set_xlabel(unit)
         upper.set_title("loss")
         lower.set_title(title_of(f"validation {short}", leak))
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in (upper, lower):
             axes.grid(axis="y")
-        upper.legend(fontsize=8, loc="upper right")
+        upper.legend(fontsize=8, loc="best")
 
     ends = [
-        f"{name}: epoch {best}" for name, history, best in runs if best in history.epochs.tolist()
+        f"{name}: {history.places[history.epochs == best][0]:g}"
+        for name, history, best in runs
+        if best in history.epochs.tolist()
     ]
     alternative = (
-        f"Training and validation {loss}, and validation {short}, over epochs. "
-        f"Chosen epochs: {'; '.join(ends) or 'none'}."
+        f"Training and validation {loss}, and validation {short}, over {unit}s. "
+        f"Chosen {unit}s: {'; '.join(ends) or 'none'}."
     )
     return draw_svg("learning", alternative, (6.4, 4.6), draw)

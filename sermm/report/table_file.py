@@ -24,6 +24,9 @@ def _rows(summary: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
             for metric, score in scores.items():
                 low, high = score["ci95"] or (None, None)
                 yield scope, name, size, metric, score["pooled"], None, low, high
+                if "difference" in score:
+                    low, high = score["difference_ci95"] or (None, None)
+                    yield "over trivial", name, size, metric, score["difference"], None, low, high
     for fold in summary["per_fold"]:
         for metric, score in fold["metrics"].items():
             yield "fold", fold["fold"], size, metric, score["mean"], score["sd"], None, None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.check import check
@@ -209,9 +209,7 @@ def test_another_folder_is_no_release(tmp_path: Path, name: str) -> None:
 _TABLE = "file\tword\tstart\tend\n03a01Fa\tDer\t0.1\t0.4\n03a01Fa\tLappen\t0.4\t0.7\n"
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(st.integers(0, len(_TABLE)), st.integers(0, 9), st.binary(max_size=5))
 def test_a_mutated_word_table_is_read_or_noted(
     tmp_path: Path, start: int, length: int, new: bytes

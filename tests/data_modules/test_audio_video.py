@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.audio import (
@@ -93,12 +93,7 @@ def test_a_cut_file_is_no_audio(
 
 
 # always the same files: one in some thousands has a header that is damaged into a shorter one
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=60, derandomize=True)
 @given(
     name=st.sampled_from(sorted(video_files.CASES)),
     place=st.floats(0, 1),

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.check import check
@@ -212,9 +212,7 @@ TRAPS = {
 }
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15)
 @given(
     st.dictionaries(
         st.sampled_from([turn.name for turn in TURNS[::7]]), st.sampled_from(sorted(TRAPS))

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_modules.errors import ManifestError, first_ids
@@ -54,7 +54,6 @@ def utterances(draw: st.DrawFn) -> Utterance:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(utterances(), max_size=5, unique_by=lambda utterance: utterance.id))
 def test_a_manifest_comes_back_equal(tmp_path: Path, expected: list[Utterance]) -> None:
     path = tmp_path / "demo.jsonl"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.pickle_parts import Array, Name
@@ -360,9 +360,7 @@ def test_every_truncated_file_is_refused(tmp_path: Path, protocol: int) -> None:
             read_pickle(write(tmp_path, data[:length]))
 
 
-@settings(
-    max_examples=800, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=800)
 @given(
     st.sampled_from([2, 3, 4, 5]),
     st.lists(st.tuples(st.integers(0, 600), st.binary(min_size=1, max_size=6)), max_size=3),
@@ -390,9 +388,7 @@ def _no_import(name: str, *arguments: Any, **options: Any) -> Any:
 _IMPORT = builtins.__import__
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_noise_is_refused_or_read(tmp_path: Path, noise: bytes) -> None:
     with contextlib.suppress(PickleRefusedError):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from sermm.published import PUBLISHED
-from sermm.report.size_plot import SizeSeries, series_of, sizes_picture
+from sermm.report.size_plot import SizeSeries, curve_text, series_of, sizes_picture
 from sermm.summary import summarise, write_summary
 from tests.sermm.fake_runs import FakeExperiment
 from tests.sermm.workplace import Workplace
@@ -76,3 +76,34 @@ def test_published_points_are_those_of_the_figure() -> None:
     # the claim of the abstract: 500 examples beat 4,000
     assert learned[500] > crafted[4000]
     assert [round(100 * (learned[n] - crafted[n]), 1) for n in learned] == [6.9, 6.4, 7.3, 8.1]
+
+
+def test_published_points_are_told_apart() -> None:
+    points = ((500, 1000), (0.5, 0.6), (None, None))
+    published = [SizeSeries(name, *points, published=True) for name in ("first", "second")]
+    picture = sizes_picture(published, "", score="UA (share of 1)")
+    # the shape of a marker is written once and then used: two, and the ticks of both axes
+    shapes = re.findall(r'<path id="sizes-m[0-9a-f]+" d="([^"]*)"', picture)
+    assert len(set(shapes)) == 2 + 2
+
+
+def test_what_more_labels_buy_in_words() -> None:
+    curve = {"largest": 600.0, "floor": 0.2, "scale": 2.0, "exponent": 0.5, "at": []}
+    curve |= {"num_speakers": 16, "num_seeds": 3}
+    rows = [
+        (0.01, 700.4, (650.0, 901.0), 0.99),
+        (0.02, 926.0, (713.0, None), 0.96),
+        (0.05, None, (1100.0, None), 0.4),
+        (0.05, None, (None, None), 0.01),
+        (0.02, 926.0, None, 1.0),
+    ]
+    keys = ("gain", "num_train", "ci95", "reached")
+    wanted = [{**dict(zip(keys, row, strict=True)), "limit": 2400.0} for row in rows]
+    text = curve_text({**curve, "wanted": wanted})
+    assert text.partition("Utterances in all: ")[2] == (
+        "1 point more with 700 (650 to 901; within 4 times in 99.0 % of draws); "
+        "2 points more with 926 (713 to over 2,400; within 4 times in 96.0 % of draws); "
+        "5 points more not within 4 times as many (1,100 to over 2,400; within 4 times in "
+        "40.0 % of draws); 5 points more not within 4 times as many (within 4 times in 1.0 % of "
+        "draws); 2 points more with 926 (within 4 times in 100.0 % of draws)."
+    )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
-from sermm.learning_curve import PowerLaw, fit_power_law, learning_curve
+from sermm.learning_curve import PowerLaw, fit_power_law, learning_curve, size_ends
 from sermm.results import read_run
 from sermm.scoring import find_scoring
 from sermm.summary import summarise
@@ -91,7 +91,24 @@ def test_better_models_with_more_labels_promise_more(tmp_path: Path) -> None:
     scores = [row["score"] for row in curve["at"]]
     assert scores == sorted(scores)
     assert scores[-1] > scores[3] + 0.02
-    assert curve["wanted"][0]["num_train"] > curve["largest"]
+    wanted = curve["wanted"][0]
+    assert wanted["num_train"] > curve["largest"]
+    low, high = wanted["ci95"]
+    assert low <= wanted["num_train"]
+    assert high is None or high >= wanted["num_train"]
     # further away is less certain
     widths = [row["ci95"][1] - row["ci95"][0] for row in curve["at"]]
     assert widths[-1] > widths[3]
+
+
+def test_the_interval_of_a_size_is_that_of_its_draws() -> None:
+    draws = [float(size) for size in range(300)]
+    # with very many speakers 2.5 % on each side
+    assert size_ends(draws, 1000, 100_000) == (7, 292)
+    assert size_ends(draws, 200, 100_000) == (7, None)
+    assert size_ends([math.inf] * 200 + draws[:100], 200, 100_000) == (7, None)
+    assert size_ends([math.inf] * 300, 200, 100_000) == (None, None)
+    # t of 5 degrees is 2.571, and 2.571 * sqrt(6 / 5) = 2.816 leaves 0.24 % on each side
+    assert size_ends([float(size) for size in range(10_001)], 1e5, 6) == (24, 9976)
+    assert size_ends(draws, 1000, 1) is None
+    assert size_ends(draws[:150], 1000, 6) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,9 @@ def test_pretraining_ends_with_controls_beside_its_error(place: Workplace) -> No
     page = (place.folder / "runs" / "pretrain_demo" / "report.html").read_text()
     assert "masked MAE" in page
     assert "trivial: nearest visible frame" in page
+    assert "less line between visible frames" in page
+    assert re.search(r"mean absolute error \d\.\d\d over [\d,]+ hidden values", page)
+    assert ", predicted" not in page
 
 
 def test_the_same_run_twice_gives_the_same_bytes(place: Workplace) -> None:

@@ -20,7 +20,8 @@ from data_modules.manifest import Word
 from sermm.report import cells, print_summary, tables, write_report
 from sermm.report.alignment import read_alignment_example, write_alignment_example
 from sermm.report.alignment_plot import alignment_picture
-from sermm.report.plots import confusion_picture
+from sermm.report.plots import confusion_picture, learning_picture
+from sermm.results import History
 from sermm.run_metrics import RunKey
 from sermm.summary import summarise, write_summary
 from tests.sermm.fake_runs import FakeExperiment
@@ -438,3 +439,21 @@ def test_a_new_seed_changes_nothing_but_numbers(tmp_path: Path, experiment: Fake
         *("results", "per-class", "per-speaker", "calibration", "training", "utterances"),
         *("data", "missing", "origin", "meaning"),
     ]
+
+
+def test_training_by_updates_is_drawn_over_updates() -> None:
+    columns = {
+        "step": np.array([30.0, 60.0]),
+        "train/loss": np.array([1.0, 0.5]),
+        "val/loss": np.array([1.1, 0.7]),
+        "val/ua": np.array([0.4, 0.6]),
+    }
+    told = {"column": "val/ua", "score": "UA (share of 1)", "loss": "loss (nats)"}
+    by_updates = History(np.array([0.0, 1.0]), columns)
+    picture = learning_picture([("fold 0", by_updates, 1)], "", **told)
+    assert "over updates. Chosen updates: fold 0: 60." in picture
+    assert ">update</text>" in picture
+    by_epochs = History(by_updates.epochs, {k: v for k, v in columns.items() if k != "step"})
+    picture = learning_picture([("fold 0", by_epochs, 1)], "", **told)
+    assert "over epochs. Chosen epochs: fold 0: 1." in picture
+    assert ">epoch</text>" in picture

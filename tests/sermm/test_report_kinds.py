@@ -13,6 +13,7 @@ from rich.console import Console
 
 from data_modules.labels import Family
 from sermm.report import cells, print_summary, tables, write_report
+from sermm.report.detail_tables import over_chance_table
 from sermm.report.rating_plot import RatingPanel, ratings_picture
 from sermm.report.terminal import draw
 from sermm.run_metrics import RunKey
@@ -127,6 +128,7 @@ def test_a_leak_stands_beside_every_score(
         tables.speakers_table(summary),
         tables.runs_table(summary),
         *tables.names_tables(summary),
+        over_chance_table(summary),
     ]
     if family != "multilabel":
         drawn += [tables.values_table(summary), tables.spread_table(summary)]
@@ -296,3 +298,18 @@ def test_the_picture_holds_every_prediction_and_its_mean() -> None:
     six = ratings_picture([RatingPanel(f"e{k}", true, said, weights) for k in range(6)], "x")
     assert six.count("[LEAK]") == 6
     assert six.count("true value<") == 3
+
+
+def test_what_a_model_has_over_chance(
+    pages: dict[Family, str], summaries: dict[Family, dict[str, Any]]
+) -> None:
+    summary = summaries["intensity"]
+    table = over_chance_table(summary)
+    assert table.columns[1:] == ("less mean of training part", "less always zero")
+    assert len(table.rows) == len(tables.scoring_of(summary).metrics)
+    zero, mae = summary["trivial"]["zero"]["mae"], summary["metrics"]["mae"]["pooled"]
+    assert zero["difference"] == pytest.approx(mae - zero["pooled"])
+    low, high = zero["difference_ci95"]
+    row = next(row for row in table.rows if row[0].text == "MAE")
+    assert row[2].text == f"{zero['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+    assert row[2].text in text_of(pages["intensity"])

@@ -18,7 +18,7 @@ from sermm.pool import pool_runs
 from sermm.results import read_run
 from sermm.run_metrics import RunKey
 from sermm.scoring import find_scoring
-from sermm.statistics import cluster_bootstrap, cluster_sums
+from sermm.statistics import cluster_bootstrap, cluster_sums, paired_cluster_bootstraps
 from sermm.summary import KEYS, read_summary, summarise, write_summary
 from tests.sermm.fake_runs import FakeExperiment, change_cells
 
@@ -157,6 +157,17 @@ def test_trivial_predictors_of_ratings(
             if family == "intensity":
                 found = [trivial[name][f"mae_{of}"]["pooled"] for of in made.classes]
                 assert found == pytest.approx(errors)
+        sums = []
+        speakers = [name for key in made.keys for name in sorted(made.test_part(key.fold)[1])]
+        scoring = find_scoring("regression", made.classes, family)
+        for said in (columns(made, "predicted_"), means):
+            sums.append(cluster_sums(scoring.contributions(true, said), speakers))
+        for name in ("mae", *(f"mae_{of}" for of in made.classes if family == "intensity")):
+            less = paired_cluster_bootstraps(*sums, {"": scoring.metrics[name].function})[""]
+            found = trivial["train_mean"][name]
+            assert found["difference"] == pytest.approx(less.estimate)
+            assert found["difference_ci95"] == pytest.approx([less.low, less.high])
+    assert summaries["sentiment"]["trivial"]["zero"]["pearson_r"]["difference"] is None
     assert summaries["sentiment"]["trivial"]["zero"]["pearson_r"]["pooled"] is None
     assert summaries["sentiment"]["trivial"]["zero"]["pearson_r"]["ci95"] is None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.corpora import cremad
@@ -203,9 +203,7 @@ def test_the_winner_has_strictly_most_votes(votes: dict[str, int]) -> None:
 TABLE = VOTES_HEAD + votes_row("100001", "1,0,0,0,0,2", "1001_DFA_ANG_XX", "S")
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200)
 @given(st.integers(0, len(TABLE)), st.integers(0, 9), st.binary(max_size=5))
 def test_a_mutated_table_is_read_noted_or_refused(
     tmp_path: Path, start: int, length: int, new: bytes

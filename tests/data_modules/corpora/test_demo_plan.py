@@ -72,7 +72,7 @@ def test_sentences_are_written_like_sentences(seed: int, valence: Valence) -> No
     assert all(word.isalpha() and word.islower() for word in sentence.words)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(), speaker=st.sampled_from(SPEAKERS), number=st.integers(8, 70))
 def test_a_speaker_is_balanced_and_repeatable(seed: int, speaker: Speaker, number: int) -> None:
     turns = plan_speaker(speaker, seed=seed, num_utterances=number)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.corpora import CORPORA, Release, emobox, find_scheme
@@ -290,9 +290,7 @@ LINE = st.dictionaries(
 )
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100)
 @given(lines=st.lists(LINE, max_size=4), noise=st.binary(max_size=30))
 def test_any_manifest_is_read_or_told(
     lines: list[dict[str, object]], noise: bytes, tmp_path_factory: pytest.TempPathFactory

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.corpora import mosi_vectors
@@ -173,9 +173,7 @@ def test_other_tables_and_folders_are_told(tmp_path: Path) -> None:
 TEXT = HEAD + "".join(ROWS)
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["segments_train.tsv", "features/audio_train.csv"]),
     st.floats(0, 1),

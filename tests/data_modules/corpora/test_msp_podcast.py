@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.corpora import msp_files, msp_podcast
@@ -286,9 +286,7 @@ TABLE = ",".join(HEAD) + "\n" + "\n".join(",".join(row) for row in ROWS[:2]) + "
 ENTRIES = json.dumps({row[0]: dict(zip(HEAD[1:], row[1:], strict=True)) for row in ROWS[:2]})
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["labels_consensus.csv", "labels_consensus.json"]),
     st.integers(0, len(TABLE)),

@@ -8,16 +8,14 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.corpora.release import Release
 from data_modules.corpora.rows import BAD_ROW, CP1252, Row, read_csv, read_jsonl
 from data_modules.errors import ManifestError
 
-QUICK = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+QUICK = settings(max_examples=100)
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 VALUE = st.integers() | CELL | st.none()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.corpora import CORPORA, Release, find_scheme, table
@@ -260,9 +260,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100)
 @given(changes=st.dictionaries(KEYS, VALUES, max_size=3), classes=VALUES)
 def test_any_description_is_read_or_told(changes: Any, classes: Any, tmp_path: Path) -> None:
     write(tmp_path, PLAIN | changes | {"classes": classes})
@@ -270,9 +268,7 @@ def test_any_description_is_read_or_told(changes: Any, classes: Any, tmp_path: P
         table.read(tmp_path)
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100)
 @given(rest=st.text(st.sampled_from("ab,\"\n\r joy\0é'"), max_size=60))
 def test_any_rows_are_counted_or_told(rest: str, tmp_path: Path) -> None:
     write(tmp_path)

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_modules.corpora import emorynlp, find_scheme, goemotions
@@ -131,7 +131,6 @@ def test_goemotions_lists_what_it_cannot_use(tmp_path: Path) -> None:
     assert [n.id for n in release.notes if n.reason == "empty transcript"] == ["e8"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.binary(max_size=80))
 def test_any_table_of_goemotions_is_counted_or_told(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text(LABELS)

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data_modules.download.answers import (
@@ -117,7 +117,7 @@ def test_a_pointer_is_read(tmp_path: Path) -> None:
 
 
 @given(place=st.integers(0, len(WHOLE) - 1), value=st.integers(0, 255))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 def test_what_is_nearly_a_pointer_is_none_or_another(
     tmp_path: Path, place: int, value: int
 ) -> None:

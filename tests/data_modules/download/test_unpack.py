@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.download.sources import Archive, RemoteFile
@@ -161,9 +161,7 @@ WHOLE = {m: zipped(m) for m in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)}
     ),
     cut=st.integers(0, 40),
 )
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=150)
 def test_damage_is_refused_or_harmless(
     tmp_path: Path, method: int, changes: list[tuple[int, int]], cut: int
 ) -> None:

@@ -51,7 +51,7 @@ def test_padding_is_invisible(num_layers: int, kernel_size: int) -> None:
     assert_padding_is_invisible(block(num_layers, kernel_size), lambda m, x, n: m(x, n), rows)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 17), min_size=1, max_size=4), st.integers(0, 5))
 def test_padding_is_invisible_at_any_length(lengths: list[int], extra: int) -> None:
     convolutions = block(2)
@@ -94,7 +94,7 @@ def test_scaled_spans_of_a_batch() -> None:
     assert torch.equal(block(0).scale_spans(spans), spans)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(span_in_clip(), st.integers(1, 3), st.sampled_from([3, 5]))
 def test_scaled_spans_hold_what_the_span_changes(
     case: tuple[int, int, int], num_layers: int, kernel_size: int

@@ -52,7 +52,7 @@ def spoken_words(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
     return frames, torch.tensor(spans), torch.tensor(masks)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(spoken_words())
 def test_span_pooling_equals_a_loop(case: tuple[Tensor, Tensor, Tensor]) -> None:
     frames, spans, word_mask = case

@@ -24,7 +24,7 @@ def test_positions_by_hand() -> None:
     torch.testing.assert_close(found[2], torch.tensor(expected))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(0, 3))
 def test_states_do_not_depend_on_the_padding(lengths: list[int], more: int) -> None:
     model = transformer()
@@ -47,7 +47,6 @@ def test_order_matters_and_gradient_reaches_all_weights() -> None:
     assert all(p.grad is not None for p in model.parameters())
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.integers(1, 11), min_size=1, max_size=3))
 def test_stacking_comes_apart_again(per_step: int, lengths: list[int]) -> None:
     stacking = FrameStacking(input_size=2, frames_per_step=per_step)

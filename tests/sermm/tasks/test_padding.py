@@ -72,7 +72,7 @@ def test_a_projection_pooled_and_scored_is_a_linear_model_of_each_frame() -> Non
         torch.testing.assert_close(scores, expected)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     st.lists(st.tuples(st.integers(1, 20), st.integers(1, 12)), min_size=1, max_size=4),
     st.integers(0, 100),

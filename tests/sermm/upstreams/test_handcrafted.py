@@ -88,7 +88,7 @@ def test_mfcc_is_kaldis_with_differences() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(num_samples=st.integers(1, 4000), hop_ms=st.sampled_from([5.0, 10.0, 12.5, 20.0, 25.0]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_number_of_frames_is_known_beforehand(
     name: str, num_samples: int, hop_ms: float
 ) -> None:

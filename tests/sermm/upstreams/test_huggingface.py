@@ -42,7 +42,7 @@ def test_lengths_and_times(models: Models, family: str) -> None:
     assert upstream.max_samples == (32_000 if family == "whisper" else None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(1, 12), st.integers(1, 6)), min_size=1, max_size=5),
     st.integers(0, 3_000),
