@@ -117,5 +117,5 @@ def interval_text(summary: Mapping[str, Any]) -> str:
     if interval["over"] != "speakers":
         return f"{text}: not every speaker is known, so they are likely too narrow."
     if interval["count"] < FEW_CLUSTERS:
-        return f"{text}: too few to trust them, they are likely too narrow."
+        return f"{text}: so few that intervals are wide and rough."
     return f"{text}."

@@ -313,7 +313,7 @@ def test_markup_in_names_is_not_obeyed(leaking: FakeExperiment) -> None:
     ("count", "over", "expected"),
     [
         (1, "speakers", "No interval"),
-        (4, "speakers", "over 4 speakers: too few to trust"),
+        (4, "speakers", "over 4 speakers: so few that intervals are wide"),
         (10, "speakers", "95 % intervals are over 10 speakers."),
         (900, "utterances", "over 900 utterances: not every speaker is known"),
     ],
