@@ -169,7 +169,14 @@ def _measured(summary: Mapping[str, Any], row: Mapping[str, Any], scoring: Scori
             interval = f" ({' to '.join(ends)})" if ends else ""
             told.append(f"{info.full_title} {scale * value:.2f}{interval}")
     leak = f" {LEAK_MARK}" if summary["leak"] else ""
-    return f"{', '.join(told)}{leak}" if told else "not in its summary"
+    return f"{', '.join(told)}{_part(summary)}{leak}" if told else "not in its summary"
+
+
+def _part(summary: Mapping[str, Any]) -> str:
+    """What a score lacks to be that of the whole protocol."""
+    folds, all_folds = len(summary["per_fold"]), summary["num_folds"]
+    unfinished = "" if summary["complete"] else "; runs are missing"
+    return unfinished + (f"; {folds} of {all_folds} folds" if folds < (all_folds or 0) else "")
 
 
 def main() -> None:
