@@ -7,6 +7,9 @@ Programming mistakes stay built-in exceptions, so that they keep their traceback
 
 from __future__ import annotations
 
+STOPPED = 130
+"""Exit status of a command that Ctrl-C, or a batch system, has ended."""
+
 _LONGEST = 480
 
 

@@ -13,14 +13,13 @@ from typing import Annotated
 
 import typer
 
-from data_modules.errors import SermmError
+from data_modules.errors import STOPPED, SermmError
 from sermm.cli_models import add_commands
 
 # Wrong arguments of any kind. typer brings its own copy of click since 0.26 and exports the
 # subclass alone.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-_STOPPED = 130
 
 app = typer.Typer(
     name="sermm",
@@ -427,7 +426,7 @@ def run(arguments: list[str]) -> int:
     try:
         status = app(arguments, prog_name="sermm", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        status = _STOPPED
+        status = STOPPED
     except SermmError as error:
         if debug:
             traceback.print_exc()
@@ -440,6 +439,6 @@ def run(arguments: list[str]) -> int:
         typer.echo(f"error: {command}: {_one_line(message)} See `{command} --help`.", err=True)
         return 2
     # typer makes this status of a KeyboardInterrupt, without a word
-    if status == _STOPPED:
+    if status == STOPPED:
         typer.echo("stopped; run the same command again to go on", err=True)
     return int(status or 0)

@@ -76,7 +76,7 @@ def build_workspace(config: Config, scores: tuple[str, ...], entity: str | None)
 
 
 def build_report(config: Config, scores: tuple[str, ...], entity: str | None) -> Any:
-    """The report: what was asked, the scores of all runs, learning curves, confusion matrix."""
+    """The report: what was asked, scores by run and size, learning curves, confusion matrix."""
     import wandb_workspaces.reports.v2 as wr
 
     def runset(job_type: str) -> Any:
@@ -103,7 +103,7 @@ def build_report(config: Config, scores: tuple[str, ...], entity: str | None) ->
                 panels=[
                     *(wr.ScalarChart(metric=f"pooled/{name}") for name in scores),
                     wr.WeavePanelSummaryTable(table_name="runs"),
-                    wr.WeavePanelSummaryTable(table_name="data_size"),
+                    _chart("data_size", "line/v0", {"x": "utterances", "y": headline}),
                 ],
             ),
             wr.H1("Runs"),
@@ -113,10 +113,26 @@ def build_report(config: Config, scores: tuple[str, ...], entity: str | None) ->
                     wr.BarPlot(title=f"test {headline}", metrics=[f"test/{headline}"]),
                     *(wr.LinePlot(title=name, x="epoch", y=[name]) for name in _curves(scores)),
                     wr.WeavePanelSummaryTable(table_name="test/classes"),
+                    _chart(
+                        "test/confusion_matrix",
+                        "confusion_matrix/v1",
+                        {name: name for name in ("Actual", "Predicted", "nPredictions")},
+                    ),
                     wr.MediaBrowser(media_keys=["test/audio", "test/words"]),
                 ],
             ),
         ],
+    )
+
+
+def _chart(key: str, kind: str, fields: dict[str, str]) -> Any:
+    """A chart that runs log under a key: W&B keeps its numbers in a table of that name."""
+    import wandb_workspaces.reports.v2 as wr
+
+    return wr.CustomChart(
+        query={"summaryTable": {"tableKey": f"{key}_table"}},
+        chart_name=f"wandb/{kind}",
+        chart_fields=fields,
     )
 
 

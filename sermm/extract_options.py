@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from data_modules.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sermm.engines import Engine
     from sermm.extract_batches import Share
-    from sermm.jobs import Engine
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ExtractOptions:
 
     def engine(self) -> Engine:
         """Where jobs run."""
-        from sermm.jobs import parse_engine
+        from sermm.engines import parse_engine
 
         return parse_engine(self.on or "", self.on_options)
 

@@ -19,6 +19,7 @@ from data_modules.errors import ConfigError, RunFailedError
 from data_modules.manifest import Utterance
 from data_modules.prepare import Prepared
 from sermm.config import TUNED, Config, second_speech, to_yaml
+from sermm.engines import Engine
 from sermm.extract import (
     ExtractionReport,
     clips_of,
@@ -30,7 +31,7 @@ from sermm.extract import (
 from sermm.extract_batches import Clip, Share
 from sermm.extract_precision import measure_precision, read_precision, write_precision
 from sermm.features import open_features, stored_upstream
-from sermm.jobs import Engine, Job, run_jobs
+from sermm.jobs import Job, run_jobs
 from sermm.terminal import progress_bar, say
 from sermm.upstreams import SpeechUpstream
 

@@ -8,9 +8,7 @@ again and goes on (SLURM). Logs lie in the folder of the jobs. Imports no torch.
 from __future__ import annotations
 
 import ctypes
-import difflib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,12 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import yaml
 from rich.live import Live
 
-from data_modules.errors import ConfigError
+from sermm.engines import Engine, build_executor
 from sermm.gpus import Packing, gpu_environment
 from sermm.jobs_watch import Queue, jobs_table, last_line
 from sermm.rundir import COMMAND_VARIABLE, user_command
@@ -33,33 +30,6 @@ from sermm.terminal import console, say
 _POLL_S = 0.5
 # what a cancelled job on this machine has to end by itself
 _STOP_S = 10.0
-# submitit lets a job end after minutes by default; one on SLURM that runs out of time goes on
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "local": {"timeout_min": 60 * 24 * 365},
-    "slurm": {"timeout_min": 60 * 24},
-}
-OPTIONS = (
-    *("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "nodes", "tasks_per_node"),
-    *("slurm_partition", "slurm_time", "slurm_account", "slurm_qos", "slurm_constraint"),
-    *("slurm_gres", "slurm_mem", "slurm_array_parallelism", "slurm_setup", "slurm_exclude"),
-    *("slurm_additional_parameters", "slurm_mail_user", "slurm_mail_type", "slurm_use_srun"),
-)
-"""Options that a misspelt one is compared with; all of submitit's are taken."""
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Where jobs run.
-
-    Attributes:
-        kind: ``local`` or ``slurm``.
-        at_once: How many run at a time; None on SLURM: as many as it gives.
-        options: Of submitit (``update_parameters``), by its names.
-    """
-
-    kind: Literal["local", "slurm"]
-    at_once: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,34 +58,6 @@ class JobsOutcome:
 
     finished: list[str]
     failed: dict[str, str]
-
-
-def parse_engine(on: str, options: Sequence[str] = ()) -> Engine:
-    """What ``--on`` and ``--on-option`` say.
-
-    Args:
-        on: ``local:N``, ``slurm``, or ``slurm:N``; N jobs at a time.
-        options: ``key=value`` each, such as ``slurm_partition=gpu`` or ``timeout_min=600``.
-
-    Raises:
-        ConfigError: It is none of these.
-    """
-    matched = re.fullmatch(r"(local):([1-9]\d*)|(slurm)(?::([1-9]\d*))?", on)
-    if matched is None:
-        raise ConfigError(
-            "--on", expected="local:N, slurm or slurm:N", got=repr(on), fix="choose one of these"
-        )
-    given: dict[str, Any] = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not (equals and key.isidentifier()):
-            raise ConfigError(
-                "--on-option", expected="key=value", got=repr(option), fix="write it so"
-            )
-        given[key] = yaml.safe_load(value)
-    if matched[1]:
-        return Engine("local", int(matched[2]), given)
-    return Engine("slurm", int(matched[4]) if matched[4] else None, given)
 
 
 class Command:
@@ -189,7 +131,7 @@ def run_jobs(
     """
     if not jobs:
         return JobsOutcome([], {})
-    executor = _executor(engine, folder, title)
+    executor = build_executor(engine, folder, title)
     if engine.kind == "slurm":
         submitted = executor.submit_array([Command(job, engine) for job in jobs])
         running = dict(zip((job.name for job in jobs), submitted, strict=True))
@@ -245,36 +187,6 @@ def _row(
     state = "RUNNING" if watch is None else watch.states.get(handle.job_id, "SUBMITTED")
     now = detail(job) if detail is not None else last_line(handle.paths.stdout)
     return job.name, state.lower(), str(handle.job_id), now
-
-
-def _executor(engine: Engine, folder: Path, title: str) -> Any:
-    import submitit
-
-    options = {**_DEFAULTS[engine.kind], **engine.options}
-    if engine.kind == "slurm" and engine.at_once is not None:
-        options["slurm_array_parallelism"] = engine.at_once
-    name = re.sub(r"\W+", "_", f"sermm_{title}")
-    try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=engine.kind)
-    except RuntimeError as error:
-        raise ConfigError(
-            "--on", expected="a machine with SLURM's commands", got=str(error), fix="use local:N"
-        ) from None
-    try:
-        executor.update_parameters(**{"name": name, "stderr_to_stdout": True, **options})
-    except (NameError, AssertionError, ValueError, TypeError) as error:
-        near = [
-            f"did you mean {match[0]}?"
-            for key in engine.options
-            if key not in OPTIONS and (match := difflib.get_close_matches(key, OPTIONS, n=1))
-        ]
-        raise ConfigError(
-            "--on-option",
-            expected=f"options as submitit names them, such as {', '.join(OPTIONS[:4])}",
-            got=str(error).splitlines()[0],
-            fix=near[0] if near else "correct it",
-        ) from None
-    return executor
 
 
 def _is_done(handle: Any, watch: Queue | None) -> bool:

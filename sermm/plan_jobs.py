@@ -9,8 +9,9 @@ from math import ceil
 from data_modules.atomic import write_text
 from data_modules.errors import ConfigError
 from sermm.config import Config, to_yaml
+from sermm.engines import Engine, parse_engine
 from sermm.gpus import Packing, run_gpus
-from sermm.jobs import Engine, Job, parse_engine, run_jobs
+from sermm.jobs import Job, run_jobs
 from sermm.plan import PlanOutcome, config_of, run_arguments
 from sermm.plan_progress import ScoreSoFar, TimeLeft, epochs_done, num_validations
 from sermm.results import is_finished

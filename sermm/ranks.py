@@ -11,16 +11,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from data_modules.errors import ConfigError, RunFailedError
+from data_modules.errors import STOPPED, ConfigError, RunFailedError
 from sermm.config import Config
+
+SRUN_IS_THERE = ".*`srun` command is available on your system but is not used.*"
+"""What Lightning says on a machine of a cluster, where not every run is a job."""
 
 _POLL_S = 1.0
 _LONGEST_PREPARATION = timedelta(days=2)
 _ARRIVAL = timedelta(minutes=10)
+# the process of the first rank, for those that Lightning starts from it
+_FIRST_VARIABLE = "SERMM_FIRST_RANK"
 T = TypeVar("T")
 
 
@@ -53,7 +59,10 @@ def _starter() -> tuple[str, Any]:
 
     if TorchElasticEnvironment.detect():
         return "torchrun", TorchElasticEnvironment()
-    if SLURMEnvironment.detect():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", SRUN_IS_THERE)
+        is_slurm = SLURMEnvironment.detect()
+    if is_slurm:
         try:
             return "SLURM", SLURMEnvironment()
         except RuntimeError as error:
@@ -123,45 +132,56 @@ def watch_ranks(world_size: int, launcher: Any) -> None:
     """End this process with a message when one of the same training on this machine dies.
 
     A collective call would wait for it: half an hour, or for ever. torchrun and SLURM (``srun
-    --kill-on-bad-exit``) do the same on their side.
+    --kill-on-bad-exit``) do the same on their side. Called before processes are started, as one
+    may die before it has met the others.
+
+    Args:
+        world_size: Ranks of the training.
+        launcher: Lightning's, if there is one.
     """
-    children = list(getattr(launcher, "procs", ()))
-    if children:
-        watch = threading.Thread(target=_watch_children, args=(children,), daemon=True)
-    elif world_size > 1 and _is_child():
-        watch = threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True)
-    else:
+    if world_size == 1:
         return
-    watch.start()
+    if _is_child():
+        parent = int(os.environ.get(_FIRST_VARIABLE, os.getppid()))
+        threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
+    elif launcher is not None and not launcher.cluster_environment.creates_processes_externally:
+        os.environ[_FIRST_VARIABLE] = str(os.getpid())
+        threading.Thread(target=_watch_children, args=(launcher,), daemon=True).start()
 
 
-def _watch_children(children: list[Any]) -> None:
-    while True:
+def _watch_children(launcher: Any) -> None:
+    while len(launcher.procs) < launcher.num_processes - 1:
         time.sleep(_POLL_S)
-        states = [child.poll() for child in children]
-        dead = [(rank, s) for rank, s in enumerate(states, start=1) if s not in (None, 0)]
-        if dead:
-            rank, status = dead[0]
-            for child in children:
-                if child.poll() is None:
-                    child.kill()
-            _leave(rank, f"signal {-status}" if status < 0 else f"exit status {status}")
-        if None not in states:
-            return
+    for rank, child in enumerate(launcher.procs, start=1):
+        # to be asleep in `wait` is to be the first to know: Lightning's own watch, which would end
+        # this process without a word, asks every five seconds
+        threading.Thread(target=_wait_for, args=(rank, child, launcher.procs), daemon=True).start()
+
+
+def _wait_for(rank: int, child: Any, children: Sequence[Any]) -> None:
+    status = child.wait()
+    if status in (0, STOPPED):
+        # of one that was stopped with this one, which may still be at work, Lightning would say
+        # that it failed
+        child.returncode = 0
+        return
+    for other in children:
+        if other is not child:
+            other.kill()
+    if status > 0:  # it has said why
+        os._exit(status)
+    error = RunFailedError(
+        f"rank {rank}",
+        expected="a process that trains to the end",
+        got=f"signal {-status}",
+        fix="look for what killed it, such as too little memory; the same command goes on from "
+        "the last checkpoint",
+    )
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_status)
 
 
 def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_POLL_S)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _leave(rank: int, how: str) -> None:
-    error = RunFailedError(
-        f"rank {rank}",
-        expected="a process that trains to the end",
-        got=how,
-        fix="see above for what it said; the same command goes on from the last checkpoint",
-    )
-    print(f"error: {error}", file=sys.stderr, flush=True)
-    os._exit(error.exit_status)

@@ -225,7 +225,12 @@ def log_summary(config: Config, folder: Path, summary: Mapping[str, Any]) -> Non
             [size, *(scores[key]["pooled"] for key in keys)]
             for size, scores in summary["by_size"].items()
         ]
-        logged["data_size"] = wandb.Table(columns=["utterances", *keys], data=curve)
+        logged["data_size"] = wandb.plot.line(
+            wandb.Table(columns=["utterances", *keys], data=curve),
+            x="utterances",
+            y=keys[0],
+            title=f"{keys[0]} by training utterances",
+        )
     run.log(logged)
     close(logger)
 

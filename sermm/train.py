@@ -24,10 +24,13 @@ from data_modules.periods import PeriodBatches
 from sermm.checkpoints import CheckpointFiles, EpochKeeper, read_checkpoint
 from sermm.history import HistoryWriter
 from sermm.memory import BatchInHand
-from sermm.ranks import watch_ranks
+from sermm.ranks import SRUN_IS_THERE, watch_ranks
 from sermm.resume import PeriodSaver, StopRequest
 from sermm.sharding import build_strategy
 from sermm.tasks.base import EmotionTask, Predictions
+
+# that a process may take to end after its connections are closed
+_LONGEST_END_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,7 @@ _MUTED = (
     ".*does not have many workers.*",
     # scores are computed from sums over all ranks, so all log the same
     ".*sync_dist=True.*",
-    # on a machine of a SLURM cluster, not every run is a job
-    ".*`srun` command is available on your system but is not used.*",
+    SRUN_IS_THERE,
     # a frozen encoder is meant to be
     ".*module\\(s\\) in eval mode at the start of training.*",
     # small corpora have few batches; figures are logged an epoch at a time
@@ -106,20 +108,22 @@ _MUTED = (
 )
 
 
-class RankWatch(L.Callback):
-    """Ends this process when another one of the same training dies."""
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """By now all processes have been started."""
-        if stage == "fit":
-            watch_ranks(trainer.world_size, trainer.strategy.launcher)
+class RankLoss(L.Callback):
+    """Lets the watch over ranks tell which one died where a collective call fails first."""
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """A collective call may fail before the watch has seen who died: let it look and tell."""
-        if trainer.world_size > 1 and isinstance(exception, RuntimeError):
-            time.sleep(3)
+        """The watch ends this process as soon as that one has ended; else it was a network."""
+        if trainer.world_size > 1 and is_of_connection(exception):
+            time.sleep(_LONGEST_END_S)
+
+
+def is_of_connection(error: BaseException) -> bool:
+    """Whether a collective call failed, as it does when another rank has gone."""
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    return isinstance(error, RuntimeError) and "gloo" in str(error)
 
 
 class PeriodProgress(RichProgressBar):
@@ -215,7 +219,7 @@ def train(
         stop=stop,
     )
     in_hand = BatchInHand(data.seconds())
-    callbacks: list[L.Callback] = [history, keeper, saver, in_hand, RankWatch()]
+    callbacks: list[L.Callback] = [history, keeper, saver, in_hand, RankLoss()]
     if options.progress:
         callbacks.append(PeriodProgress(data.sampler))
     task.run_seed, task.num_updates = options.seed, data.sampler.num_updates
@@ -252,6 +256,7 @@ def train(
             use_distributed_sampler=False,
         )
         with stop.listening():
+            watch_ranks(options.devices * options.num_nodes, trainer.strategy.launcher)
             trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         if stop.number is not None:  # in the last validation
             raise KeyboardInterrupt

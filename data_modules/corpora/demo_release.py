@@ -130,11 +130,17 @@ def _speak(root: Path, speaker: Speaker, turns: Sequence[DemoTurn], progress: _P
             command, stdout=subprocess.PIPE, stderr=messages, text=True, env=environment
         ) as process:
             assert process.stdout is not None
-            for _ in process.stdout:
-                if progress.stop.is_set():
-                    process.kill()
-                    break
-                progress.advance()
+            try:
+                for _ in process.stdout:
+                    if progress.stop.is_set():
+                        process.kill()
+                        break
+                    progress.advance()
+            except BaseException:
+                # Ctrl-C in whoever is told of progress: `with` would wait a quarter of a second
+                process.kill()
+                process.wait()
+                raise
         if process.returncode != 0 and not progress.stop.is_set():
             messages.seek(0)
             lines = messages.read().strip().splitlines()

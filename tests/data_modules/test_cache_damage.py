@@ -149,7 +149,7 @@ def test_killed_writers_lose_nothing_that_was_confirmed(tmp_path: Path) -> None:
             with log.open("wb") as stream:
                 command = [sys.executable, "-c", _WRITER, str(store.folder), seed]
                 writers.append(subprocess.Popen(command, stdout=stream))
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 120
         while any(log.stat().st_size == 0 for log in logs):
             assert time.monotonic() < limit, "the writers did not start"
             time.sleep(0.01)

@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -303,14 +302,17 @@ class TestLoad:
         with pytest.raises(ModelError, match="no hub"):
             Tokenizer.load("someone/tiny", revision="v2")
 
-    def test_a_hub_that_does_not_answer_costs_no_time(self) -> None:
+    def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(self) -> None:
         code = (
+            "import socket\n"
+            "connect, asked = socket.socket.connect, []\n"
+            "socket.socket.connect = lambda *given: (asked.append(given), connect(*given))\n"
             "from data_modules.text import Tokenizer\n"
             "try: Tokenizer.load('someone/tiny')\n"
-            "except Exception as error: print(type(error).__name__, error)"
+            "except Exception as error: print(type(error).__name__, error)\n"
+            "print(len(asked))"
         )
         env = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
-        start = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-c", code],
             cwd=ROOT,
@@ -318,12 +320,10 @@ class TestLoad:
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
         )
-        assert done.stdout.startswith("ModelError model.text.name=someone/tiny")
-        assert len(done.stdout.splitlines()) == 1
-        # one question, no retries: what is left is the start of Python on a busy machine
-        assert time.monotonic() - start < 30
+        error, asked = done.stdout.splitlines()
+        assert error.startswith("ModelError model.text.name=someone/tiny")
+        assert int(asked) <= 2
 
     def test_a_model_that_the_hub_does_not_know(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from huggingface_hub import HfApi

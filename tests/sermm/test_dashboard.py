@@ -38,6 +38,17 @@ def test_the_report_tells_protocol_and_scores(monkeypatch: pytest.MonkeyPatch) -
     grids = [block for block in report.blocks if isinstance(block, reports.PanelGrid)]
     assert [grid.runsets[0].name for grid in grids] == ["summary", "fit"]
     assert all('== "fusion_demo"' in grid.runsets[0].filters for grid in grids)
+    charts = [[p for p in grid.panels if isinstance(p, reports.CustomChart)] for grid in grids]
+    named = [[(p.chart_name, p.query["summaryTable"]["tableKey"]) for p in row] for row in charts]
+    assert named == [
+        [("wandb/line/v0", "data_size_table")],
+        [("wandb/confusion_matrix/v1", "test/confusion_matrix_table")],
+    ]
+    fields = [p._to_model().config.field_settings for row in charts for p in row]
+    assert [sorted(found) for found in fields] == [
+        ["x", "y"],
+        ["Actual", "Predicted", "nPredictions"],
+    ]
 
 
 def test_without_an_account_it_says_what_to_do(

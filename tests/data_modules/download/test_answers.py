@@ -145,10 +145,10 @@ def test_the_first_error_ends_the_others() -> None:
         begun.append(number)
         if number == 3:
             raise KeyError(number)
-        stop.wait(5)
+        stop.wait(120)
 
     start = time.monotonic()
     with pytest.raises(KeyError):
         in_parallel([lambda n=n: work(n) for n in range(100)], 4, stop)  # type: ignore[misc]
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 60
     assert len(begun) <= 8

@@ -183,7 +183,7 @@ def test_a_killed_and_a_stopped_process_go_on_where_they_were(
         part = tmp_path / ".download" / "files" / "emodb.zip.part"
         wait_until(lambda: part.exists() and part.stat().st_size > 100_000)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == status
     assert errors.decode() == (
         "" if number == signal.SIGKILL else "stopped; run the same command again to go on\n"

@@ -90,10 +90,10 @@ def page(
             (folder,) = temp.glob("sermm-demo-*")
             assert folder.stat().st_mode & 0o077 == 0
             clip = tree.clip_path(small_release, CLIP)
-            with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+            with httpx.Client(base_url=url, trust_env=False, timeout=120) as client:
                 yield Page(client, folder, run, sermm.load(run), clip)
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+            process.wait(timeout=120)
         assert not list(temp.glob("sermm-demo-*"))
 
 

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +21,7 @@ from sermm.sweep.agents import agent_environment, run_agents
 from sermm.sweep.check import check_sweep
 from sermm.sweep.file import read_sweep
 from sermm.sweep.wandb_sweep import tree_with
-from tests.sermm.workplace import Workplace, read_json
+from tests.sermm.workplace import Workplace, has_ended, read_json, wait_until
 
 # one set of values a run: what the server sends for scalar, nested, list, boolean and null
 RUNS: dict[str, dict[str, Any]] = {
@@ -183,13 +182,4 @@ def test_agents_end_with_all_that_they_started(
     with pytest.raises(KeyboardInterrupt):
         run_agents("a/b/c", devices=1, count=2)
     child = int((tmp_path / "child").read_text())
-    deadline = time.monotonic() + 20
-    while Path(f"/proc/{child}").exists() and not _is_zombie(child):
-        assert time.monotonic() < deadline, "the child of the agent still runs"
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    wait_until(lambda: has_ended(child))
