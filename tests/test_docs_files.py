@@ -134,6 +134,9 @@ def test_keys_of_the_summary(run: Path) -> None:
     summary = read_summary(run.parent)
     assert told("`summary.json`") == list(KEYS) == list(summary)
     assert set(told("A score")) == set(summary["metrics"]["ua"])
+    more = set(summary["trivial"]["prior"]["ua"]) - set(summary["metrics"]["ua"])
+    assert more == {"difference", "difference_ci95"}
+    assert more <= set(pages.inline_code(pages.section(PAGE, "A score")))
     rows = {
         row[0].strip("`"): row[2] for row in pages.rows(pages.section(PAGE, "`summary.json`"))[1:]
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sermm.learning_curve import PowerLaw
-from sermm.report.cells import number, percent, with_interval
+from sermm.report.cells import number, percent, plural, with_interval
 from sermm.report.plots import title_of
 from sermm.report.svg import ACCENT, CLASSES, MUTED, draw_svg
 from sermm.run_metrics import size_name
@@ -95,7 +95,7 @@ def curve_text(curve: Mapping[str, Any]) -> str:
     text = (
         f"By the fitted curve {number(curve['floor'])} + {curve['scale']:.3g} n^-"
         f"{curve['exponent']:.2f} of the error, {told} (extrapolated; intervals over "
-        f"{curve['num_speakers']} speakers and {curve['num_seeds']} seeds)."
+        f"{plural(curve['num_speakers'], 'speaker')} and {plural(curve['num_seeds'], 'seed')})."
     )
     wanted = "; ".join(_wanted_text(row) for row in curve["wanted"])
     return f"{text} Utterances in all: {wanted}." if wanted else text
