@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_job_that_left_the_queue_without_a_result_is_noticed(
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     now = [0.0]
-    monkeypatch.setattr("sermm.jobs_watch.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sermm.jobs_watch.time", SimpleNamespace(monotonic=lambda: now[0]))
     queue = Queue()
     for now[0], vanished in ((0.0, False), (20.0, False), (31.0, True)):
         assert not queue.has_vanished("12_0")

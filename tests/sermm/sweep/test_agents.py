@@ -178,7 +178,8 @@ def test_agents_end_with_all_that_they_started(
         if (tmp_path / "child").is_file() and (tmp_path / "child").read_text():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("sermm.sweep.agents.time.sleep", interrupt)
+    # its own clock: whatever else waits here is not to be interrupted
+    monkeypatch.setattr("sermm.sweep.agents.time", SimpleNamespace(sleep=interrupt))
     with pytest.raises(KeyboardInterrupt):
         run_agents("a/b/c", devices=1, count=2)
     child = int((tmp_path / "child").read_text())
