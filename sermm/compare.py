@@ -29,7 +29,7 @@ from sermm.compare_sizes import SizeComparison, compare_sizes
 from sermm.metrics import MetricInfo
 from sermm.permutation import Permutation, holm, run_test, speaker_test
 from sermm.pool import Pool, fold_sums, pool_runs
-from sermm.report.cells import plural
+from sermm.report.cells import notes_of
 from sermm.results import Run, read_run
 from sermm.run_metrics import RunKey, size_name
 from sermm.scoring import Scoring
@@ -306,13 +306,7 @@ def _check_same_test(side_a: _Side, side_b: _Side) -> None:
 
 
 def _notes(a: Mapping[str, Any], b: Mapping[str, Any], *, has_runs: bool) -> tuple[str, ...]:
-    notes = []
-    for summary in (a, b):
-        name = summary["experiment"]
-        if not summary["complete"]:
-            missing = plural(len(summary["missing"]), "run")
-            notes.append(f"{name} is incomplete: {missing} missing")
-        notes.extend(f"{name}: {note}" for note in summary["notes"])
+    notes = [*notes_of(a), *notes_of(b)]
     if a["data_sha256"] != b["data_sha256"]:
         notes.append("the data behind them differ (texts, word times, audio or training parts)")
     if a["size"] != b["size"]:

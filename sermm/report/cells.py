@@ -106,6 +106,15 @@ def plural(number_of: int, noun: str) -> str:
     return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
 
 
+def notes_of(summary: Mapping[str, Any]) -> list[str]:
+    """What a reader of several experiments has to know of this one."""
+    name = summary["experiment"]
+    notes = [f"{name}: {note}" for note in summary["notes"]]
+    if summary["complete"]:
+        return notes
+    return [f"{name} is incomplete: {plural(len(summary['missing']), 'run')} missing", *notes]
+
+
 def interval_text(summary: Mapping[str, Any]) -> str:
     """What the intervals are over, in one sentence."""
     interval = summary["interval"]

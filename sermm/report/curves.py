@@ -14,7 +14,7 @@ from data_modules.atomic import write_text
 from data_modules.errors import DataError
 from sermm.config import ALL
 from sermm.published import PublishedCurve
-from sermm.report.cells import ABSENT, LEAK_MARK, Cell, Table, with_interval
+from sermm.report.cells import ABSENT, LEAK_MARK, Cell, Table, notes_of, with_interval
 from sermm.report.page import render
 from sermm.report.size_plot import SizeSeries, curve_text, series_of, sizes_picture
 from sermm.report.tables import scoring_of
@@ -59,8 +59,11 @@ def write_curves(
     told = {
         s["experiment"]: curve_text(s["learning_curve"]) for s in summaries if s["learning_curve"]
     }
+    notes = [note for summary in summaries for note in notes_of(summary)]
     if leak:
         console.print(leak_text(leak))
+    for note in notes:
+        console.print(Text(f"Note: {note}"))
     console.print(draw(table, leak, console.width))
     for name, text in told.items():
         console.print(Text(f"{name}: {text}"))
@@ -71,6 +74,7 @@ def write_curves(
             "pictures": {"sizes": sizes_picture(series, leak, score=info.title_with_unit)},
             "table": table,
             "told": told,
+            "notes": notes,
             "leak": leak,
             "leak_mark": LEAK_MARK,
             "sources": list(dict.fromkeys(one.source for one in beside)),

@@ -33,6 +33,18 @@ def test_experiments_on_one_page_with_what_was_published(place: Workplace) -> No
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+def test_a_curve_of_part_of_the_runs_says_so(place: Workplace) -> None:
+    folder = place.folder / "runs" / "one"
+    fake = FakeExperiment(folder, sizes=SIZES).write()
+    write_summary(folder, summarise(folder, [*fake.keys, (0, 9, None)], num_folds=5))
+    said = place.sermm("curves", "one")
+    assert said.status == 0, said
+    page = (place.folder / "curves.html").read_text()
+    for note in ("one is incomplete: 1 run missing", "of the 5 folds of the protocol"):
+        assert note in page
+        assert note in " ".join(said.out.split())
+
+
 def test_the_report_has_the_curve(place: Workplace) -> None:
     made(place, "one")
     assert place.sermm("report", "one").status == 0
