@@ -95,6 +95,7 @@ def _build_backbone(model: ModelConfig, input_size: int) -> BiGRU | FrameTransfo
         num_heads=backbone.heads,
         feedforward=backbone.feedforward,
         dropout=model.dropout,
+        every_layer=backbone.states == "all",
     )
 
 

@@ -224,6 +224,9 @@ class BackboneConfig:
     start: str = ""
     start_seed: int | None = None  # of that run; None: the seed of this run
     frozen: bool = False  # acoustic: the encoder stays as it started, only the head is trained
+    # transformer: which states are read of it: last, those of its last layer; all, those of every
+    # layer side by side (not in the task pretrain)
+    states: str = "last"
 
 
 @dataclass
@@ -285,9 +288,10 @@ class ModelConfig:
 class OptimConfig:
     """How weights are updated and how long; selection on the validation part."""
 
-    # adamw; adam, whose weight decay is a penalty on the loss; lbfgs, for the task linear: the
-    # whole training part as one batch, solved to the minimum in one epoch, with
-    # optim.weight_decay / 2 times the squared weights added to the loss, and no rates or schedule
+    # adamw; adam, whose weight decay is a penalty on the loss; lbfgs, for the task linear and for a
+    # linear head on a frozen backbone: the whole training part as one batch, each input of the
+    # layer standardised by it, solved to the minimum in one epoch, with optim.weight_decay / 2
+    # times the squared weights added to the loss, and no rates, schedule or dropout
     solver: str = "adamw"
     lr: float = 1e-3  # highest learning rate, reached after warm-up
     text_lr: float | None = None  # for a pretrained text encoder; None is lr

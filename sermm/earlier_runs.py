@@ -25,7 +25,7 @@ from sermm.config import (
 from sermm.run_metrics import RunKey, RunMetrics, read_json_object, read_run_metrics
 
 START_KEY = "model.backbone.start"
-_OWN = ("model.backbone.start", "model.backbone.start_seed", "model.backbone.frozen")
+_OWN = tuple(f"model.backbone.{name}" for name in ("start", "start_seed", "frozen", "states"))
 _FOLDS = ("corpus", "protocol")
 # what decides which utterances an encoder has learned from, and by what
 _LEARNED_FROM = ("corpus", "labels", "protocol", "draw")

@@ -28,6 +28,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.text": ("reference", "recognised"),
     "model.task": ("linear", "acoustic", "text", "fusion", "vectors", "pretrain"),
     "model.backbone.kind": ("recurrent", "transformer"),
+    "model.backbone.states": ("last", "all"),
     "model.pretrain.loss": ("l1", "mse", "huber"),
     "model.alignment": ("span", "attention", "coattention", "none"),
     "model.pooling": ("attention", "mean", "mean_std", "ecapa", "first"),

@@ -5,14 +5,23 @@ from __future__ import annotations
 from data_modules.errors import ConfigError
 from sermm.config import Config, value_of
 
+_LAST = "last, but with model.backbone.kind=transformer in another task than pretrain"
+_FIXED_POOLINGS = ("mean", "mean_std", "first")
+
 
 def check_solver(config: Config) -> None:
     """L-BFGS searches along the exact gradient of one convex loss, so nothing may change either."""
     if config.optim.solver != "lbfgs":
         return
-    trainer = config.trainer
+    model, trainer = config.model, config.trainer
+    linear = model.task == "linear"
     for key, good, expected in (
-        ("model.task", config.model.task == "linear", "linear"),
+        ("model.task", linear or model.task == "acoustic", "linear or acoustic"),
+        # of the task acoustic nothing but a linear head is left to train
+        ("model.backbone.frozen", linear or model.backbone.frozen, "true"),
+        ("model.head", linear or model.head == "softmax", "softmax"),
+        ("model.head_hidden", linear or model.head_hidden == 0, "0"),
+        ("model.pooling", linear or model.pooling in _FIXED_POOLINGS, ", ".join(_FIXED_POOLINGS)),
         ("optim.epochs", config.optim.epochs == 1, "1"),
         ("optim.steps", config.optim.steps == 0, "0"),
         ("optim.val_every_steps", config.optim.val_every_steps == 0, "0"),
@@ -110,6 +119,7 @@ def check_backbone(config: Config) -> None:
     several = model.speech.layers == "all" or "," in model.speech.layers
     fixed = "in the task pretrain, whose targets are the frames themselves"
     transformer = backbone.kind == "transformer"
+    reads_all = transformer and not is_pretrain
     even = backbone.width % backbone.heads == 0 and backbone.width % 2 == 0
     for key, good, expected, fix in (
         ("model.backbone.width", even or not transformer, heads, "choose another value"),
@@ -118,6 +128,7 @@ def check_backbone(config: Config) -> None:
         ("model.projection", not (is_pretrain and model.projection), f"0 {fixed}", "set it to 0"),
         ("model.speech.layers", not (is_pretrain and several), f"one {fixed}", "choose one"),
         ("model.speech.frozen", model.speech.frozen or not is_pretrain, f"true {fixed}", "set it"),
+        ("model.backbone.states", backbone.states == "last" or reads_all, _LAST, "leave it"),
         ("model.recurrent_layers", not (is_pretrain and no_network), f"1 {fixed}", "raise it"),
         ("model.backbone.start", is_acoustic or not backbone.start, "task acoustic", "leave it"),
         ("model.backbone.frozen", is_acoustic or not backbone.frozen, "task acoustic", "leave it"),

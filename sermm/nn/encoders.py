@@ -171,8 +171,15 @@ class ClassificationHead(nn.Module):
         if hidden_size:
             layers += [nn.Linear(input_size, hidden_size), nn.GELU(), nn.Dropout(dropout)]
         self.pairs = pairs
-        layers.append(nn.Linear(hidden_size or input_size, num_classes * (2 if pairs else 1)))
-        self.layers = nn.Sequential(*layers)
+        last = nn.Linear(hidden_size or input_size, num_classes * (2 if pairs else 1))
+        self.layers = nn.Sequential(*layers, last)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that gives the scores."""
+        layer = self.layers[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def forward(self, values: Tensor) -> Tensor:
         """Score."""

@@ -27,6 +27,8 @@ class FrameTransformer(nn.Module):
         num_heads: Attention heads; divides the width.
         feedforward: Width of the hidden layer in each.
         dropout: Of every layer.
+        every_layer: Whether the states of all layers are given side by side, not the last ones
+            alone.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class FrameTransformer(nn.Module):
         num_heads: int,
         feedforward: int,
         dropout: float = 0.0,
+        every_layer: bool = False,
     ) -> None:
         super().__init__()
         self.project = nn.Linear(input_size, width)
@@ -55,7 +58,8 @@ class FrameTransformer(nn.Module):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.output_size = width
+        self.every_layer = every_layer
+        self.output_size = width * num_layers if every_layer else width
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Attend over time.
@@ -65,12 +69,16 @@ class FrameTransformer(nn.Module):
             lengths: ``(B,)`` int64, at least 1.
 
         Returns:
-            ``(B, S, width)``; positions past a row's length are meaningless.
+            ``(B, S, width)``, or ``(B, S, num_layers * width)`` of every layer, the first in front;
+            positions past a row's length are meaningless.
         """
         mask = length_mask(lengths, values.shape[1])
         states = self.project(clear_padding(values, mask))
         states = self.dropout(states + sinusoids(states.shape[1], states.shape[2]).to(states))
+        below = []
         for layer in self.layers:
+            below.append(states)
             states = layer(states, src_key_padding_mask=~mask)
         normed: Tensor = self.norm(states)
-        return normed
+        # what comes in is no layer's
+        return torch.cat([*below[1:], normed], dim=-1) if self.every_layer else normed

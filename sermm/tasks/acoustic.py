@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from dataclasses import replace
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from data_modules.batch import Batch
 from sermm.linear_solver import solve_linear
-from sermm.nn.encoders import SpeechEncoder
+from sermm.nn.encoders import ClassificationHead, SpeechEncoder
 from sermm.nn.masking import length_mask
 from sermm.nn.pooling import MeanPooling, MeanStdPooling
 from sermm.nn.standardize import Standardize
 from sermm.optim import OptimizerOptions
-from sermm.tasks.base import EmotionTask, Objective
+from sermm.tasks.base import Objective
+from sermm.tasks.solved import ScoreLoss, SolvedTask
 
 
-class LinearTask(EmotionTask):
+class LinearTask(SolvedTask):
     """Logistic regression on mean and standard deviation over time: the honest baseline.
 
     Args:
@@ -42,8 +39,6 @@ class LinearTask(EmotionTask):
         self.pooled = pooled
         self.linear = nn.Linear(pooling.output_size, len(objective.names))
         nn.init.zeros_(self.linear.weight)
-        # L-BFGS evaluates a batch many times; the loss that is told is that of what it found
-        self.automatic_optimization = optimizer.solver != "lbfgs"
 
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""
@@ -57,35 +52,13 @@ class LinearTask(EmotionTask):
         standard: Tensor = (values - self.pooled.mean) / self.pooled.std
         return standard
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One training batch, or, with L-BFGS, all of training."""
-        if not self.automatic_optimization:
-            output, wide = deepcopy(self.output).double(), _widened(batch)
-            solve_linear(
-                self.linear,
-                self._statistics(batch),
-                lambda scores: output(scores, wide),
-                weight_decay=self.optimizer_options.weight_decay,
-            )
-        return super().training_step(batch, batch_idx)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW or Adam with their schedule; what is solved for needs none, but Lightning one."""
-        if self.automatic_optimization:
-            return super().configure_optimizers()
-        return torch.optim.SGD(self.linear.parameters(), lr=1.0)
+    def solve(self, batch: Batch, loss: ScoreLoss) -> None:
+        """Of the statistics, which are standardised already."""
+        decay = self.optimizer_options.weight_decay
+        solve_linear(self.linear, self._statistics(batch), loss, weight_decay=decay)
 
 
-def _widened(batch: Batch) -> Batch:
-    """A batch with targets as float64, where they are floats."""
-    soft = None if batch.soft_targets is None else batch.soft_targets.double()
-    is_float = batch.targets.is_floating_point()
-    return replace(
-        batch, targets=batch.targets.double() if is_float else batch.targets, soft_targets=soft
-    )
-
-
-class AcousticTask(EmotionTask):
+class AcousticTask(SolvedTask):
     """A speech encoder, pooling over time and a head.
 
     Args:
@@ -101,7 +74,7 @@ class AcousticTask(EmotionTask):
         *,
         encoder: SpeechEncoder,
         pooling: nn.Module,
-        head: nn.Module,
+        head: ClassificationHead,
         objective: Objective,
         optimizer: OptimizerOptions,
     ) -> None:
@@ -116,7 +89,25 @@ class AcousticTask(EmotionTask):
 
     def forward(self, batch: Batch) -> Tensor:
         """Class scores ``(B, C)``."""
-        states, lengths = self.encoder(batch)  # (B, F', E)
-        pooled = self.pooling(states, length_mask(lengths, states.shape[1]))
-        scores: Tensor = self.head(pooled)
+        scores: Tensor = self.head(self._pooled(batch))
         return scores
+
+    def _pooled(self, batch: Batch) -> Tensor:
+        """One vector a clip ``(B, E)``."""
+        states, lengths = self.encoder(batch)  # (B, F', E)
+        pooled: Tensor = self.pooling(states, length_mask(lengths, states.shape[1]))
+        return pooled
+
+    def solve(self, batch: Batch, loss: ScoreLoss) -> None:
+        """Of what a frozen encoder makes of the clips, each dimension standardised by them."""
+        with torch.no_grad():
+            pooled = self._pooled(batch)
+        std, mean = torch.std_mean(pooled, dim=0, correction=0)
+        std = torch.where(std > 1e-8, std, torch.ones_like(std))
+        linear = self.head.last
+        decay = self.optimizer_options.weight_decay
+        solve_linear(linear, (pooled - mean) / std, loss, weight_decay=decay)
+        with torch.no_grad():
+            linear.weight /= std
+            linear.bias -= linear.weight @ mean
+        self.head.eval()  # the loss that is told is one without dropout

@@ -99,8 +99,18 @@ def test_what_does_not_go_with_lbfgs() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             load_config("linear_demo", [*LBFGS, change])
-    with pytest.raises(ConfigError, match=r"model.task: expected linear with optim.solver=lbfgs"):
-        load_config("acoustic_demo", LBFGS)
+    with pytest.raises(ConfigError, match=r"model.task: expected linear or acoustic with optim"):
+        load_config("fusion_demo", LBFGS)
+    frozen = ("model.backbone.frozen=true", "model.head_hidden=0", "model.pooling=mean")
+    load_config("acoustic_demo", [*LBFGS, *frozen])
+    for change, message in (
+        ("model.backbone.frozen=false", "model.backbone.frozen: expected true with"),
+        ("model.head=one_vs_rest", "model.head: expected softmax with"),
+        ("model.head_hidden=8", "model.head_hidden: expected 0 with"),
+        ("model.pooling=attention", "model.pooling: expected mean, mean_std, first with"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config("acoustic_demo", [*LBFGS, *frozen, change])
 
 
 def test_frames_over_time_keep_their_deviation(place: Workplace) -> None:

@@ -7,9 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
+from data_modules.errors import ConfigError
 from data_modules.unlabelled import unlabelled_of_fold
 from sermm.build_checkpoint import load_task
 from sermm.build_data import build_data
@@ -104,6 +107,62 @@ def test_fine_tuning_starts_from_the_run_of_its_fold(place: Workplace, kind: str
     assert any(not torch.equal(moved[n], weights[0][n]) for n in encoder if "standardize" not in n)
     scratch = fit(place, "scratch_demo", chosen, "optim.epochs=1")
     assert read_table(scratch / "predictions.csv") != read_table(tuned / "predictions.csv")
+
+
+def test_a_head_on_a_frozen_encoder_is_the_logistic_regression_of_scikit_learn(
+    place: Workplace,
+) -> None:
+    fit(place, "pretrain_demo", "optim.epochs=1", "model.backbone.layers=2")
+    decay = 0.2
+    overrides = (
+        "model.backbone.layers=2",
+        "model.backbone.states=all",
+        "model.backbone.frozen=true",
+        "model.pooling=mean_std",
+        "model.dropout=0.4",
+        "optim.solver=lbfgs",
+        "optim.epochs=1",
+        "optim.gradient_clip=0",
+        f"optim.weight_decay={decay}",
+    )
+    folder = fit(place, "finetune_demo", "name=probe", *overrides)
+    task, config, _ = load_task(folder / "checkpoints" / "best.ckpt")
+    task.eval()
+    prepared = load_ready(config)
+    data = build_data(config, prepared, make_selection(config, prepared))
+    [batch] = list(data.module.train_dataloader())
+    with torch.inference_mode():
+        states, lengths = task.encoder(batch)
+        rows = [row[:count] for row, count in zip(states, lengths.tolist(), strict=True)]
+        pooled = [
+            torch.cat([row.mean(0), row.var(0, correction=0).add(1e-5).sqrt()]) for row in rows
+        ]
+        assert pooled[0].shape == (2 * 2 * 8,)
+        clips = torch.stack(pooled).double().numpy()
+        found = torch.softmax(task(batch), dim=-1).numpy()
+    standard = (clips - clips.mean(axis=0)) / clips.std(axis=0)
+    classes = batch.targets.numpy()
+    reference = LogisticRegression(
+        C=1 / (decay * len(clips)), class_weight="balanced", tol=1e-8, max_iter=10_000
+    ).fit(standard, classes)
+    shares = reference.predict_proba(standard)
+    np.testing.assert_allclose(found, shares, atol=2e-3)
+    # the loss that is told is that of the solution, without penalty and dropout
+    counts = np.bincount(classes)[classes]
+    losses = -np.log(shares[np.arange(len(classes)), classes]) / counts / len(set(classes))
+    row = read_table(folder / "history.csv")[0]
+    assert float(row["train/loss"]) == pytest.approx(losses.sum(), rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "override"),
+    [("pretrain_demo", "model.backbone.kind=transformer"), ("acoustic_demo", "size=null")],
+)
+def test_all_layers_are_read_of_a_transformer_after_its_pretraining(
+    name: str, override: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"model.backbone.states: expected last, but with"):
+        load_config(name, ["model.backbone.states=all", override])
 
 
 def test_a_start_that_cannot_be(place: Workplace) -> None:

@@ -38,6 +38,19 @@ def test_states_do_not_depend_on_the_padding(lengths: list[int], more: int) -> N
             torch.testing.assert_close(together[row, :length], alone[0], atol=1e-5, rtol=0)
 
 
+def test_states_of_every_layer_stand_side_by_side() -> None:
+    model, lengths = transformer(), torch.tensor([4, 2])
+    values = torch.randn(2, 4, 3)
+    seen: list[torch.Tensor] = []
+    model.layers[0].register_forward_hook(lambda layer, given, states: seen.append(states))
+    last = model(values, lengths)
+    model.every_layer = True
+    every = model(values, lengths)
+    assert every.shape == (2, 4, 16)
+    assert torch.equal(every[..., :8], seen[0])
+    assert torch.equal(every[..., 8:], last)
+
+
 def test_order_matters_and_gradient_reaches_all_weights() -> None:
     model = transformer()
     values = torch.randn(1, 5, 3)
