@@ -108,6 +108,6 @@ class AcousticTask(SolvedTask):
         decay = self.optimizer_options.weight_decay
         solve_linear(linear, (pooled - mean) / std, loss, weight_decay=decay)
         with torch.no_grad():
-            linear.weight /= std
-            linear.bias -= linear.weight @ mean
+            linear.weight.div_(std)
+            linear.bias.sub_(linear.weight @ mean)
         self.head.eval()  # the loss that is told is one without dropout
