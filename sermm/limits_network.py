@@ -5,7 +5,6 @@ from __future__ import annotations
 from data_modules.errors import ConfigError
 from sermm.config import Config, value_of
 
-_LAST = "last, but with model.backbone.kind=transformer in another task than pretrain"
 _FIXED_POOLINGS = ("mean", "mean_std", "first")
 
 
@@ -119,7 +118,7 @@ def check_backbone(config: Config) -> None:
     several = model.speech.layers == "all" or "," in model.speech.layers
     fixed = "in the task pretrain, whose targets are the frames themselves"
     transformer = backbone.kind == "transformer"
-    reads_all = transformer and not is_pretrain
+    last, every = backbone.states == "last", "with model.backbone.states=all"
     even = backbone.width % backbone.heads == 0 and backbone.width % 2 == 0
     for key, good, expected, fix in (
         ("model.backbone.width", even or not transformer, heads, "choose another value"),
@@ -128,7 +127,8 @@ def check_backbone(config: Config) -> None:
         ("model.projection", not (is_pretrain and model.projection), f"0 {fixed}", "set it to 0"),
         ("model.speech.layers", not (is_pretrain and several), f"one {fixed}", "choose one"),
         ("model.speech.frozen", model.speech.frozen or not is_pretrain, f"true {fixed}", "set it"),
-        ("model.backbone.states", backbone.states == "last" or reads_all, _LAST, "leave it"),
+        ("model.backbone.kind", transformer or last, f"transformer {every}", "choose it"),
+        ("model.task", last or not is_pretrain, f"another than pretrain {every}", "leave that out"),
         ("model.recurrent_layers", not (is_pretrain and no_network), f"1 {fixed}", "raise it"),
         ("model.backbone.start", is_acoustic or not backbone.start, "task acoustic", "leave it"),
         ("model.backbone.frozen", is_acoustic or not backbone.frozen, "task acoustic", "leave it"),
