@@ -126,8 +126,9 @@ def targets() -> dict[str, str]:
 
 
 def made_names(text: str) -> set[str]:
-    """Names of experiments that a page makes by ``name=``."""
-    return set(re.findall(r"\bname=(\w+)", text))
+    """Names of experiments that a page makes, by ``name=`` or by a sweep."""
+    searched = re.findall(r"runs/sweeps/(\w+)/best\.yaml", text)
+    return {*re.findall(r"\bname=(\w+)", text), *(f"{name}_best" for name in searched)}
 
 
 def check_command(words: list[str], made: Collection[str] = ()) -> None:
