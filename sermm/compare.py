@@ -33,7 +33,7 @@ from sermm.report.cells import notes_of
 from sermm.results import Run, read_run
 from sermm.run_metrics import RunKey, size_name
 from sermm.scoring import Scoring
-from sermm.statistics import Interval, paired_cluster_bootstraps
+from sermm.statistics import LEAST_CLUSTERS, Interval, paired_cluster_bootstraps
 from sermm.summary import read_summary
 
 LEVEL = 0.95
@@ -64,6 +64,8 @@ class Difference:
 
     def verdict(self, num_pairs: int, *, higher_is_better: bool) -> str:
         """What follows, in words."""
+        if self.interval.num_clusters < LEAST_CLUSTERS:
+            return "too few speakers to tell"
         if math.isnan(self.adjusted_p) or not self.interval.is_known:
             return "no interval"
         if self.adjusted_p <= ALPHA:

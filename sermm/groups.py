@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -37,8 +37,6 @@ from sermm.statistics import (
 from sermm.utterance_facts import Facts
 
 MOST_GROUPS = 24
-LEAST_SPEAKERS = 3
-"""Of fewer there is no interval: two speakers say next to nothing of others."""
 _MOST_SCRIPTS = 12
 LEVEL = 0.95
 # seconds: each step twice as long as the last
@@ -175,13 +173,7 @@ def _group_sums(pool: Pool, factor: Factor) -> tuple[FloatArray, FloatArray]:
 
 
 def _score(sums: FloatArray, info: MetricInfo) -> dict[str, Any]:
-    return _as_record(_of_enough(cluster_bootstrap(sums, info.function, ends=info.range)))
-
-
-def _of_enough(interval: Interval) -> Interval:
-    if interval.num_clusters >= LEAST_SPEAKERS:
-        return interval
-    return replace(interval, low=math.nan, high=math.nan, error=math.nan)
+    return _as_record(cluster_bootstrap(sums, info.function, ends=info.range))
 
 
 def _as_record(interval: Interval) -> dict[str, Any]:
@@ -193,10 +185,9 @@ def _gap(one: FloatArray, other: FloatArray, info: MetricInfo) -> Interval:
     has = [sums.reshape(len(sums), -1).any(axis=1) for sums in (one, other)]
     if (has[0] & has[1]).any():
         either = has[0] | has[1]
-        found = paired_cluster_bootstraps(one[either], other[either], {"": info.function})[""]
-        return _of_enough(found)
+        return paired_cluster_bootstraps(one[either], other[either], {"": info.function})[""]
     sides = [
-        _of_enough(cluster_bootstrap(sums[own], info.function))
+        cluster_bootstrap(sums[own], info.function)
         for sums, own in zip((one, other), has, strict=True)
     ]
     estimate = sides[0].estimate - sides[1].estimate

@@ -20,7 +20,7 @@ import numpy as np
 from sermm.metrics import FloatArray, MetricInfo
 from sermm.pool import pool_runs
 from sermm.results import Run
-from sermm.statistics import around, students_quantile
+from sermm.statistics import LEAST_CLUSTERS, around, students_quantile
 
 NUM_DRAWS = 300
 LEVEL = 0.95
@@ -166,11 +166,11 @@ def _drawn(sums: FloatArray, error_of: Any) -> list[FloatArray]:
 def _score_at(
     law: PowerLaw, laws: Sequence[PowerLaw], size: float, info: MetricInfo, num_speakers: int
 ) -> dict[str, Any]:
-    """The curve's score at a size, with its interval; none for a single speaker."""
+    """The curve's score at a size, with its interval; none for too few speakers."""
     sign, offset = (-1.0, 1.0) if info.higher_is_better else (1.0, 0.0)
     score = offset + sign * law.error(size)
     ends = None
-    if num_speakers > 1 and len(laws) > NUM_DRAWS / 2:
+    if num_speakers >= LEAST_CLUSTERS and len(laws) > NUM_DRAWS / 2:
         spread = float(np.std([one.error(size) for one in laws]))
         error = spread * math.sqrt(num_speakers / (num_speakers - 1))
         quantile = students_quantile(LEVEL, num_speakers - 1)
@@ -197,7 +197,7 @@ def _wanted(
 def size_ends(
     sizes: Sequence[float], limit: float, num_speakers: int
 ) -> tuple[float | None, float | None] | None:
-    """Ends of an interval, None for one beyond the limit; None for a single speaker.
+    """Ends of an interval, None for one beyond the limit; None for too few speakers.
 
     A size may be infinite, so it has no standard error: the ends are order statistics of the draws,
     as far out as Student's t is further out than the normal distribution, and the spread of draws
@@ -205,7 +205,7 @@ def size_ends(
     """
     from scipy.special import ndtr
 
-    if num_speakers == 1 or len(sizes) <= NUM_DRAWS / 2:
+    if num_speakers < LEAST_CLUSTERS or len(sizes) <= NUM_DRAWS / 2:
         return None
     wider = math.sqrt(num_speakers / (num_speakers - 1))
     tail = float(ndtr(-students_quantile(LEVEL, num_speakers - 1) * wider))

@@ -31,6 +31,9 @@ from sermm.metrics import UNBOUNDED, FloatArray, Metric, NumberArray, Range
 K = TypeVar("K", bound=Hashable)
 METHOD = "bootstrap standard error with Student's t, on a scale without ends"
 NUM_DRAWS = 10_000
+LEAST_CLUSTERS = 3
+"""Of fewer speakers there is no interval: two say next to nothing of others, and Student's t with
+one degree of freedom makes almost any range of them."""
 _MOST_UNDEFINED = 0.025  # share of draws without a score beyond which there is no interval
 _DRAWS_AT_ONCE = 1_000  # bounds the memory with thousands of clusters; part of the seeded sequence
 
@@ -41,8 +44,7 @@ class Interval:
 
     Attributes:
         estimate: The score of all clusters together.
-        low: Lower end; NaN where there is no interval, as with a single cluster, which says nothing
-            about others.
+        low: Lower end; NaN where there is no interval, as below :data:`LEAST_CLUSTERS`.
         high: Upper end, or NaN.
         level: Nominal coverage.
         num_clusters: How many speakers it rests on.
@@ -192,8 +194,8 @@ def cluster_bootstraps(
             ends.
 
     Returns:
-        The intervals. Their ends are NaN for a single cluster, and where the score is undefined or
-        is so in too many draws.
+        The intervals. Their ends are NaN below :data:`LEAST_CLUSTERS`, and where the score is
+        undefined or is so in too many draws.
 
     Raises:
         ValueError: There are no clusters, or the level is none.
@@ -205,9 +207,9 @@ def cluster_bootstraps(
         raise ValueError(f"expected a level between 0 and 1, got {level}")
     whole = sums.sum(axis=0)
     estimates = {name: float(metric(whole)) for name, metric in metrics.items()}
-    if len(sums) == 1:
+    if len(sums) < LEAST_CLUSTERS:
         return {
-            name: Interval(estimate, math.nan, math.nan, level, 1)
+            name: Interval(estimate, math.nan, math.nan, level, len(sums))
             for name, estimate in estimates.items()
         }
     drawn = _drawn_scores(sums, metrics, num_draws, seed)
@@ -242,8 +244,8 @@ def paired_cluster_bootstraps(
     """Scores of A minus scores of B on the same clusters, the same ones in each draw.
 
     What both systems find hard or easy in a speaker cancels, so the interval is narrower than two
-    separate intervals suggest. A difference has no ends here: with two or three speakers its
-    interval may go beyond what two shares can differ by.
+    separate intervals suggest. A difference has no ends here: with three speakers its interval may
+    go beyond what two shares can differ by.
 
     Args:
         sums_a: (S, ...), from :func:`cluster_sums`.

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sermm.statistics import LEAST_CLUSTERS
+
 LEAK_MARK = "LEAK"
 LEAK_ADVICE = "Do not compare these numbers with those of an honest protocol."
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -115,11 +117,21 @@ def notes_of(summary: Mapping[str, Any]) -> list[str]:
     return [f"{name} is incomplete: {plural(len(summary['missing']), 'run')} missing", *notes]
 
 
+def too_few(clusters: int, over: str = "speakers") -> str:
+    """``2 speakers: too few for an interval``; empty where they are enough."""
+    if clusters >= LEAST_CLUSTERS:
+        return ""
+    return (
+        f"{clusters} {over.removesuffix('s') if clusters == 1 else over}: too few for an interval"
+    )
+
+
 def interval_text(summary: Mapping[str, Any]) -> str:
     """What the intervals are over, in one sentence."""
     interval = summary["interval"]
-    if interval["count"] == 1:
-        return "No interval: all test utterances are of one speaker."
+    few = too_few(interval["count"], interval["over"])
+    if few:
+        return f"{few}."
     text = (
         f"{100 * interval['level']:.0f} % intervals are over {interval['count']} {interval['over']}"
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from sermm.compare import Comparison, Difference
 from sermm.metrics import MetricInfo
 from sermm.permutation import Permutation
-from sermm.report.cells import ABSENT, Cell, Table, count, number, signed_interval
+from sermm.report.cells import ABSENT, Cell, Table, count, number, signed_interval, too_few
 from sermm.report.tables import titles_of_names
 from sermm.run_metrics import size_name
 from sermm.statistics import Interval
@@ -33,10 +33,12 @@ def scores_tables(comparison: Comparison, number_of: int | None = None) -> list[
 def caption(comparison: Comparison) -> str:
     """What the numbers are over."""
     clusters = next(iter(comparison.differences.values())).interval.num_clusters
+    basis = too_few(clusters, comparison.over) or (
+        f"paired bootstrap over {clusters} {comparison.over}"
+    )
     return (
         f"A = {comparison.name_a}, B = {comparison.name_b}: the same "
-        f"{comparison.num_utterances:,} test utterances, pooled; paired bootstrap over "
-        f"{clusters} {comparison.over}."
+        f"{comparison.num_utterances:,} test utterances, pooled; {basis}."
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sermm.learning_curve import PowerLaw
-from sermm.report.cells import number, percent, plural, with_interval
+from sermm.report.cells import number, percent, plural, too_few, with_interval
 from sermm.report.plots import title_of
 from sermm.report.svg import ACCENT, CLASSES, MUTED, draw_svg
 from sermm.run_metrics import size_name
@@ -92,10 +92,13 @@ def curve_text(curve: Mapping[str, Any]) -> str:
         f"{with_interval(row['score'], row['ci95'])}"
         for row in beyond
     )
+    basis = too_few(curve["num_speakers"]) or (
+        f"intervals over {plural(curve['num_speakers'], 'speaker')} and "
+        f"{plural(curve['num_seeds'], 'seed')}"
+    )
     text = (
         f"By the fitted curve {number(curve['floor'])} + {curve['scale']:.3g} n^-"
-        f"{curve['exponent']:.2f} of the error, {told} (extrapolated; intervals over "
-        f"{plural(curve['num_speakers'], 'speaker')} and {plural(curve['num_seeds'], 'seed')})."
+        f"{curve['exponent']:.2f} of the error, {told} (extrapolated; {basis})."
     )
     wanted = "; ".join(_wanted_text(row) for row in curve["wanted"])
     return f"{text} Utterances in all: {wanted}." if wanted else text

@@ -102,11 +102,15 @@ def test_a_system_does_not_differ_from_itself(strong: FakeExperiment) -> None:
     assert printed(comparison).count("no difference shown") == 4
 
 
-def test_one_speaker_gives_no_interval(tmp_path: Path) -> None:
-    one = FakeExperiment(tmp_path / "one", folds=1, speakers_per_fold=1)
-    text = printed(compare(finish(one), finish(replace(one, folder=tmp_path / "two", skill=0.0))))
-    assert text.count("no interval") == 4
+@pytest.mark.parametrize("speakers", [1, 2])
+def test_one_or_two_speakers_give_no_interval(tmp_path: Path, speakers: int) -> None:
+    one = FakeExperiment(tmp_path / "one", folds=1, speakers_per_fold=speakers)
+    found = compare(finish(one), finish(replace(one, folder=tmp_path / "two", skill=0.0)))
+    text = printed(found)
+    assert text.count("too few speakers to tell") == 4
+    assert "too few for an interval" in text
     assert "nan" not in text
+    assert all(not one.interval.is_known for one in found.differences.values())
 
 
 def test_a_leak_and_what_else_matters_is_said(strong: FakeExperiment, weak: FakeExperiment) -> None:

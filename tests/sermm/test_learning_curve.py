@@ -111,4 +111,6 @@ def test_the_interval_of_a_size_is_that_of_its_draws() -> None:
     # t of 5 degrees is 2.571, and 2.571 * sqrt(6 / 5) = 2.816 leaves 0.24 % on each side
     assert size_ends([float(size) for size in range(10_001)], 1e5, 6) == (24, 9976)
     assert size_ends(draws, 1000, 1) is None
+    assert size_ends(draws, 1000, 2) is None
+    assert size_ends(draws, 1000, 3) is not None
     assert size_ends(draws[:150], 1000, 6) is None

@@ -248,9 +248,9 @@ def test_a_small_experiment_still_has_a_page(tmp_path: Path, history: str) -> No
     ).write()
     (made.folder / RunKey(0, 0).folder_name / "history.csv").write_text(history)
     text = report(made)
-    assert "No interval: all test utterances are of one speaker." in text
+    assert "1 speaker: too few for an interval." in text
     assert ("Loss and validation UA" in text) == (history.count("\n") > 1)
-    assert "No interval" in printed(summarise(made.folder, made.keys))
+    assert "too few for an interval" in printed(summarise(made.folder, made.keys))
 
 
 def test_table_csv_holds_every_number(experiment: FakeExperiment, html: str) -> None:
@@ -312,7 +312,10 @@ def test_markup_in_names_is_not_obeyed(leaking: FakeExperiment) -> None:
 @pytest.mark.parametrize(
     ("count", "over", "expected"),
     [
-        (1, "speakers", "No interval"),
+        (1, "speakers", "1 speaker: too few for an interval."),
+        (2, "speakers", "2 speakers: too few for an interval."),
+        (2, "utterances", "2 utterances: too few for an interval."),
+        (3, "speakers", "over 3 speakers: so few that intervals are wide"),
         (4, "speakers", "over 4 speakers: so few that intervals are wide"),
         (10, "speakers", "95 % intervals are over 10 speakers."),
         (900, "utterances", "over 900 utterances: not every speaker is known"),

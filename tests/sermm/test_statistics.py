@@ -150,14 +150,21 @@ def test_equal_input_gives_equal_intervals_and_the_seed_matters() -> None:
     assert wider.high > first.high
 
 
-def test_one_speaker_has_a_score_and_no_interval() -> None:
-    interval = cluster_bootstrap(np.eye(3)[None], metrics.ua)
-    assert interval.estimate == 1.0
-    assert np.isnan([interval.low, interval.high]).all()
-    assert not interval.excludes(5.0)
+@pytest.mark.parametrize("num_speakers", [1, 2])
+def test_one_or_two_speakers_have_a_score_and_no_interval(num_speakers: int) -> None:
+    sums = np.array([np.eye(3), np.eye(3)[::-1]])[:num_speakers]
+    for interval in (
+        cluster_bootstrap(sums, metrics.wa),
+        paired_bootstrap(sums, np.zeros_like(sums) + 1, metrics.wa),
+    ):
+        assert np.isfinite(interval.estimate)
+        assert np.isnan([interval.low, interval.high, interval.error]).all()
+        assert interval.num_clusters == num_speakers
+        assert not interval.excludes(5.0)
+    assert cluster_bootstrap(np.concatenate([sums, sums, sums]), metrics.wa).is_known
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(2, 12))
+@given(st.integers(0, 2**32 - 1), st.integers(3, 12))
 def test_the_difference_is_antisymmetric_and_zero_for_the_same_system(
     seed: int, num_speakers: int
 ) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import pytest
 from sklearn import metrics as reference
 
 from data_modules.errors import DataError
+from data_modules.labels import Family
 from sermm import metrics
 from sermm.metrics import FloatArray, class_contributions
+from sermm.report.size_plot import curve_text
+from sermm.report.table_file import write_table
 from sermm.run_metrics import RunKey
 from sermm.statistics import cluster_bootstrap, cluster_sums
-from sermm.summary import KEYS, planned_runs, read_summary, summarise, write_summary
+from sermm.summary import FILE_NAME, KEYS, planned_runs, read_summary, summarise, write_summary
 from tests.sermm.fake_runs import CLASSES, REASONS, FakeExperiment
+from tests.sermm.workplace import read_json, read_table
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +220,35 @@ def test_one_run_of_one_speaker_has_no_spread(tmp_path: Path) -> None:
     assert (summary["leak"], summary["notes"]) == ("speakers", ["n"])
 
 
+def ends_in(value: Any) -> Iterator[Any]:
+    """All ends of intervals that a record holds, at any depth."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, part in parts:
+        if str(key).endswith("ci95"):
+            yield part
+        elif isinstance(part, dict | list):
+            yield from ends_in(part)
+
+
+@pytest.mark.parametrize("family", ["classes", "sentiment"])
+def test_two_speakers_are_too_few_for_any_interval(tmp_path: Path, family: Family) -> None:
+    names = CLASSES if family == "classes" else ("sentiment",)
+    made = FakeExperiment(
+        tmp_path / "two", family=family, classes=names, folds=1, sizes=(20, 40, 60, None)
+    ).write()
+    summary = summarise(made.folder, made.keys)
+    write_summary(made.folder, summary)
+    assert summary["interval"]["count"] == 2
+    assert summary["learning_curve"]["num_speakers"] == 2
+    ends = list(ends_in(read_json(made.folder / FILE_NAME)))
+    assert len(ends) > 20
+    assert set(ends) == {None}
+    assert "too few for an interval" in curve_text(summary["learning_curve"])
+    write_table(made.folder / "table.csv", summary)
+    rows = read_table(made.folder / "table.csv")
+    assert {row["ci95_low"] + row["ci95_high"] for row in rows} == {""}
+
+
 def test_without_speakers_utterances_are_resampled_and_it_says_so(tmp_path: Path) -> None:
     experiment = FakeExperiment(tmp_path / "nobody", folds=1, seeds=(0,)).write()
     path = experiment.folder / RunKey(0, 0).folder_name / "predictions.csv"
@@ -242,7 +276,7 @@ def test_recall_of_a_class_rests_on_the_speakers_who_show_it(tmp_path: Path) -> 
     experiment = FakeExperiment(tmp_path / "few", seeds=(0,), utterances_per_speaker=6).write()
     rows = [row for fold in range(3) for row in rows_of(experiment, RunKey(fold, 0))]
     speakers = {name: {row["speaker"] for row in rows if row["label"] == name} for name in CLASSES}
-    partly = [name for name, who in speakers.items() if 2 <= len(who) < 6]
+    partly = [name for name, who in speakers.items() if 3 <= len(who) < 6]
     assert partly
     summary = summarise(experiment.folder, experiment.keys)
     for name in partly:

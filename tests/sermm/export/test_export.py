@@ -56,7 +56,7 @@ def test_an_export_needs_neither_run_nor_corpus(place: Workplace) -> None:
     assert [moved.predict(clip, text="awful dinner"), moved.predict(clip)] == before
     head, text = card_of(place.folder / "elsewhere")
     assert (head["license"], head["library_name"]) == ("cc-by-4.0", "sermm")
-    for part in ("demo-session5", "only-speech", "95 % intervals over\n2 speakers", "too few"):
+    for part in ("demo-session5", "only-speech", "2 speakers: too few for an interval."):
         assert part in text
     assert "{{" not in text
 
