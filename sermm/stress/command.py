@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from data_modules.atomic import atomic_path, write_atomically, write_json
 from data_modules.errors import ConfigError
 from sermm.predict.source import find_model
+from sermm.report.cells import plural, too_few
 from sermm.terminal import console, progress_bar, say
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ def stress_run(run: str, options: StressOptions) -> None:
     _write(folder, found, test.headline, NOTE, options)
     _draw(folder / "stress.svg", found, test.headline, model.config.name)
     _print(found, test.headline)
+    if few := too_few(found[0].score.num_clusters):
+        say(f"{few}.")
+    if whole := max(one.num_whole_text for one in found):
+        say(f"{plural(whole, 'utterance')} without word times kept all words when cut.", "yellow")
     say(f"written: {folder}/stress.json, stress.csv, stress.svg")
 
 
@@ -113,6 +118,7 @@ def _row(one: Level) -> dict[str, Any]:
         "num_speakers": one.score.num_clusters,
         "num_utterances": one.num_utterances,
         "num_failed": len(one.failed),
+        "num_whole_text": one.num_whole_text,
     }
 
 
@@ -135,15 +141,31 @@ def _print(found: Sequence[Level], headline: str) -> None:
     console.print(table)
 
 
+def curve(points: Sequence[Level], clean: Level) -> list[Level]:
+    """Points of one damage by level, with that of the recordings as they are if it has a level."""
+    from sermm.stress.damage import DAMAGES
+
+    undamaged = DAMAGES[points[0].damage].undamaged
+    added = [] if undamaged is None else [replace(clean, level=undamaged)]
+    return sorted(
+        (*points, *(one for one in added if one.level not in {point.level for point in points})),
+        key=lambda one: one.level,
+    )
+
+
 def _draw(path: Path, found: Sequence[Level], headline: str, name: str) -> None:
-    """One curve for each damage, with the score of the recordings as they are as a line."""
+    """One curve for each damage, worse to the right where it has one side.
+
+    The score of the recordings as they are is a line, and a point of the curves that have a level
+    for it.
+    """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     from sermm.stress.damage import DAMAGES
 
     clean, *rest = found
-    curves: Mapping[str, list[Level]] = {
+    curves: Mapping[str, Sequence[Level]] = {
         kind: [one for one in rest if one.damage == kind]
         for kind in dict.fromkeys(one.damage for one in rest)
     }
@@ -153,6 +175,7 @@ def _draw(path: Path, found: Sequence[Level], headline: str, name: str) -> None:
     FigureCanvasSVG(figure)
     axes = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for axis, (kind, points) in zip(axes.flat, curves.items(), strict=False):
+        given, points = DAMAGES[kind], curve(points, clean)
         x = [one.level for one in points]
         y = [one.score.estimate for one in points]
         axis.plot(x, y, "o-", color="#1f6fb2", label="damaged")
@@ -165,19 +188,20 @@ def _draw(path: Path, found: Sequence[Level], headline: str, name: str) -> None:
             alpha=0.6,
         )
         axis.axhline(clean.score.estimate, color="0.4", linestyle="--", label="as they are")
-        axis.set_title(DAMAGES[kind].title, fontsize=10)
-        axis.set_xlabel(DAMAGES[kind].unit)
-        if DAMAGES[kind].unit == "dB SNR":
-            axis.invert_xaxis()  # worse to the right
+        axis.set_title(given.title, fontsize=10)
+        axis.set_xlabel(given.unit)
+        if given.levels[0] > given.levels[-1]:
+            axis.invert_xaxis()
         axis.grid(alpha=0.25)
     for axis in axes.flat[len(curves) :]:
         axis.set_visible(False)
     for row in axes:
         row[0].set_ylabel(headline.upper())
     axes.flat[0].legend(fontsize=8, frameon=False)
+    speakers = clean.score.num_clusters
+    basis = too_few(speakers) or f"95 % intervals over {speakers} speakers"
     figure.suptitle(
-        f"{name}: {clean.num_utterances} test utterances of {clean.score.num_clusters} speakers, "
-        "95 % intervals over speakers",
+        f"{name}: {clean.num_utterances} test utterances, {basis}",
         fontsize=10,
     )
     with atomic_path(path) as temporary:

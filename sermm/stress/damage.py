@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from scipy.signal import butter, sosfiltfilt
 from torchaudio.functional import mu_law_decoding, mu_law_encoding, resample
 
 from data_modules.audio import SAMPLE_RATE, Array
+from data_modules.manifest import Word
 from data_modules.words import transcript_words
 
 _BABBLERS = 6
@@ -43,7 +44,9 @@ class Damage:
     Attributes:
         title: For the picture.
         unit: Of the level.
-        levels: That are tried unless others are asked for, from mild to bad.
+        levels: That are tried unless others are asked for, from mild to bad; of damages with two
+            sides from one to the other.
+        undamaged: The level at which nothing happens; None where there is none.
         sound: What it does to a waveform.
         words: What it does to a text.
     """
@@ -51,6 +54,7 @@ class Damage:
     title: str
     unit: str
     levels: tuple[float, ...]
+    undamaged: float | None = None
     sound: Callable[[Array, float, np.random.Generator, Material], Array] | None = None
     words: Callable[[str, float, np.random.Generator, Material], str] | None = None
 
@@ -113,11 +117,35 @@ def speed(waveform: Array, factor: float, _: np.random.Generator, __: Material) 
     return played
 
 
+def part_kept(num_samples: int, share: float, draw: np.random.Generator) -> slice:
+    """Where the part lies that :func:`truncation` leaves of a clip."""
+    size = max(1, round(num_samples * share))
+    start = int(draw.integers(num_samples - size + 1))
+    return slice(start, start + size)
+
+
 def truncation(waveform: Array, share: float, draw: np.random.Generator, _: Material) -> Array:
     """A share of the clip from somewhere in it."""
-    size = max(1, round(len(waveform) * share))
-    start = int(draw.integers(len(waveform) - size + 1))
-    return np.ascontiguousarray(waveform[start : start + size])
+    return np.ascontiguousarray(waveform[part_kept(len(waveform), share, draw)])
+
+
+def words_kept(words: Sequence[Word], part: slice) -> list[Word]:
+    """Words whose middle lies in a part of a clip, with their times from its start.
+
+    Args:
+        words: Timed from the start of the clip.
+        part: Samples, as from :func:`part_kept`.
+    """
+    start, end = part.start / SAMPLE_RATE, part.stop / SAMPLE_RATE
+    return [
+        replace(
+            word,
+            start_s=max(word.start_s, start) - start,
+            end_s=min(word.end_s, end) - start,
+        )
+        for word in words
+        if start <= (word.start_s + word.end_s) / 2 < end
+    ]
 
 
 def wrong_words(text: str, rate: float, draw: np.random.Generator, given: Material) -> str:
@@ -139,10 +167,10 @@ def wrong_words(text: str, rate: float, draw: np.random.Generator, given: Materi
 DAMAGES: Mapping[str, Damage] = {
     "white": Damage("white noise", "dB SNR", (30, 20, 10, 5, 0), sound=white_noise),
     "babble": Damage("babble", "dB SNR", (30, 20, 10, 5, 0), sound=babble),
-    "gain": Damage("gain", "dB", (-20, -10, 10, 20), sound=gain),
-    "telephone": Damage("telephone line", "times", (1, 2), sound=telephone),
-    "speed": Damage("speed", "times", (0.8, 0.9, 1.1, 1.25), sound=speed),
-    "truncation": Damage("truncation", "share kept", (0.75, 0.5, 0.25), sound=truncation),
-    "words": Damage("wrong words", "error rate", (0.1, 0.2, 0.4), words=wrong_words),
+    "gain": Damage("gain", "dB", (-20, -10, 10, 20), 0, sound=gain),
+    "telephone": Damage("telephone line", "times", (1, 2), 0, sound=telephone),
+    "speed": Damage("speed", "times", (0.8, 0.9, 1.1, 1.25), 1, sound=speed),
+    "truncation": Damage("truncation", "share kept", (0.75, 0.5, 0.25), 1, sound=truncation),
+    "words": Damage("wrong words", "error rate", (0.1, 0.2, 0.4), 0, words=wrong_words),
 }
 """All kinds, by the name that ``--damage`` knows."""

@@ -6,7 +6,8 @@ Each level is scored with its interval over speakers, beside the same utterances
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from data_modules.align import choose_words
 from data_modules.audio import Array, load_audio
 from data_modules.corpora import find_corpus
-from data_modules.errors import ConfigError, DataError, RunFailedError, first_ids
+from data_modules.errors import AlignmentError, ConfigError, DataError, RunFailedError, first_ids
 from data_modules.manifest import Utterance, Word
 from data_modules.prepare import Prepared
 from data_modules.prepared import load_prepared
@@ -27,9 +28,11 @@ from sermm.predict.predictor import Predictor, ahead
 from sermm.predict.recording import Prediction, Recording
 from sermm.predictions import read_predictions
 from sermm.statistics import Interval, cluster_bootstrap, cluster_sums
-from sermm.stress.damage import DAMAGES, Material, generator_of
+from sermm.stress.damage import DAMAGES, Material, generator_of, part_kept, words_kept
 
-RETIMED = ("speed", "truncation", "words")
+CUT = "truncation"
+"""The damage that takes words away with the sound."""
+RETIMED = ("speed", "words")
 """Damages after which word times of the clean recording are wrong."""
 
 NOTE = (
@@ -49,6 +52,8 @@ class Level:
         num_utterances: That were scored.
         failed: Ids of those that could not be judged any more, with the reason. They count as
             mistakes, since leaving them out would flatter the model.
+        num_whole_text: Utterances that were cut and kept all their words, since nobody knows when
+            those are said.
     """
 
     damage: str
@@ -56,6 +61,7 @@ class Level:
     score: Interval
     num_utterances: int
     failed: Mapping[str, str]
+    num_whole_text: int = 0
 
 
 class StressTest:
@@ -112,15 +118,22 @@ class StressTest:
     def measure(self, damage: str, level: float) -> Level:
         """Damage every utterance, judge it, score."""
         kind = DAMAGES.get(damage)
+        known = self._known_words(damage)
 
         def prepare(utterance: Utterance) -> Encoded | str:
-            draw = generator_of(utterance.id, damage, level, self.seed)
-            waveform, text = self._load(utterance), utterance.text
+            def draw() -> np.random.Generator:
+                return generator_of(utterance.id, damage, level, self.seed)
+
+            whole, text = self._load(utterance), utterance.text
+            waveform, timed = whole, known.get(utterance.id)
             if kind is not None and kind.sound is not None:
-                waveform = kind.sound(waveform, level, draw, self.material)
+                waveform = kind.sound(whole, level, draw(), self.material)
             if kind is not None and kind.words is not None:
-                text = kind.words(text or "", level, draw, self.material)
-            return self._encode(utterance, waveform, text, damage)
+                text = kind.words(text or "", level, draw(), self.material)
+            if damage == CUT and timed is not None:
+                timed = words_kept(timed, part_kept(len(whole), level, draw()))
+                text = " ".join(word.text for word in timed)
+            return self._encode(Recording(utterance.id, None, text), waveform, timed)
 
         with one_thread():
             encoded = list(ahead(prepare, self.utterances, 2))
@@ -131,19 +144,29 @@ class StressTest:
                 if isinstance(one := encoded[k], Encoded)
             ]
             said = self.predictor.judge(pairs)
-        return self._score(damage, level, good, said, encoded)
+        found = self._score(damage, level, good, said, encoded)
+        if damage != CUT or self.predictor.model.tokenizer is None:
+            return found
+        whole = [u for u in self.utterances if u.text is not None and u.id not in known]
+        return replace(found, num_whole_text=len(whole))
+
+    def _known_words(self, damage: str) -> dict[str, Sequence[Word]]:
+        """Timed words of the clean recordings, where the damage lets them be of use."""
+        model = self.predictor.model
+        # where what is said, or when, has changed, the aligner looks again
+        is_of_use = needs_word_times(model.config) and damage not in RETIMED
+        known: dict[str, Sequence[Word]] = {}
+        if model.tokenizer is not None and (is_of_use or damage == CUT):
+            for utterance in self.utterances:
+                with suppress(AlignmentError):
+                    known[utterance.id] = choose_words(utterance, model.config.data.aligners)[0]
+        return known
 
     def _encode(
-        self, utterance: Utterance, waveform: Array, text: str | None, damage: str
+        self, recording: Recording, waveform: Array, timed: Sequence[Word] | None
     ) -> Encoded | str:
-        config, encoder = self.predictor.model.config, self.predictor.encoder
-        timed: Sequence[Word] | None = None
-        recording = Recording(utterance.id, None, text)
         try:
-            # where what is said, or when, has changed, the aligner looks again
-            if needs_word_times(config) and text is not None and damage not in RETIMED:
-                timed = choose_words(utterance, config.data.aligners)[0]
-            return encoder.encode(recording, waveform, timed=timed)
+            return self.predictor.encoder.encode(recording, waveform, timed=timed)
         except DataError as error:
             return str(error)
 

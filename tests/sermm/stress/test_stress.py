@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from data_modules.manifest import Word
 from data_modules.words import transcript_words
-from sermm.stress.damage import DAMAGES, Material, generator_of, wrong_words
+from sermm.predict.encoding import Encoded
+from sermm.predict.predictor import load
+from sermm.predict.recording import Recording
+from sermm.statistics import Interval
+from sermm.stress.command import curve
+from sermm.stress.damage import (
+    DAMAGES,
+    Material,
+    generator_of,
+    part_kept,
+    words_kept,
+    wrong_words,
+)
+from sermm.stress.run import Level, StressTest
 from tests.sermm.workplace import Workplace, read_json, read_table
 
 RATE = 16_000
@@ -72,6 +89,41 @@ def test_words_are_wrong_at_the_stated_rate() -> None:
     assert wrong_words(text, 0.0, generator_of("u", "words", 0.0, 0), GIVEN) == text
 
 
+def test_words_go_with_the_sound_they_were_said_in() -> None:
+    part = part_kept(RATE, 0.5, np.random.default_rng(1))
+    assert part.stop - part.start == RATE // 2
+    words = [Word("no", 0.0, 0.4, "corpus"), Word("in", 0.4, 0.6, "corpus")]
+    words += [Word("cut", 0.55, 0.8, "corpus"), Word("out", 0.6, 1.0, "corpus")]
+    kept = words_kept(words, slice(RATE // 2, RATE * 7 // 10))
+    # the middle of "in" is the first sample, those of the others lie before, in and behind
+    assert [word.text for word in kept] == ["in", "cut"]
+    assert (kept[0].start_s, kept[0].end_s) == pytest.approx((0.0, 0.1))
+    assert (kept[1].start_s, kept[1].end_s) == pytest.approx((0.05, 0.2))
+
+
+def test_a_curve_passes_through_what_is_not_damaged() -> None:
+    score = Interval(0.5, 0.4, 0.6, 0.95, 9)
+    clean = Level("none", 0.0, score, 60, {})
+
+    def levels(kind: str, *given: float) -> list[float]:
+        return [one.level for one in curve([Level(kind, x, score, 60, {}) for x in given], clean)]
+
+    assert levels("gain", -20, -10, 10, 20) == [-20, -10, 0, 10, 20]
+    assert levels("speed", 1.25, 0.8) == [0.8, 1, 1.25]
+    assert levels("truncation", 0.75, 0.5) == [0.5, 0.75, 1]
+    assert levels("speed", 1.0, 0.8) == [0.8, 1]
+    assert levels("white", 20, 0) == [0, 20]
+
+
+@pytest.mark.parametrize("kind", ["gain", "speed", "truncation", "words", "telephone"])
+def test_nothing_happens_at_the_undamaged_level(kind: str) -> None:
+    damage = DAMAGES[kind]
+    assert damage.undamaged is not None
+    assert damage.undamaged not in damage.levels
+    if damage.sound is not None:
+        assert np.array_equal(damaged(kind, damage.undamaged), CLIP)
+
+
 def test_the_curve_starts_at_the_score_of_the_run(place: Workplace) -> None:
     run = place.fit("span", "name=both")
     said = place.sermm(
@@ -84,8 +136,41 @@ def test_the_curve_starts_at_the_score_of_the_run(place: Workplace) -> None:
     assert float(rows[0]["estimate"]) == pytest.approx(score, abs=1e-6)
     assert "Nothing may be selected by it" in read_json(run / "stress" / "stress.json")["note"]
     assert (run / "stress" / "stress.svg").read_text().startswith("<?xml")
+    # the corpus of this test has two speakers in each test part
+    assert {row["low"] + row["high"] for row in rows} == {""}
+    assert "2 speakers: too few for an interval" in said.out
     place.fit("linear", "name=base", "optim.epochs=1")
     said = place.sermm("stress", "base", "--damage", "words")
     assert (said.status, "got words" in said.err) == (2, True)
     said = place.sermm("stress", "base", "--level", "3")
     assert (said.status, "one --damage" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize("experiment", ["span", "none"])
+def test_a_cut_takes_the_words_that_are_not_heard_any_more(
+    place: Workplace, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = place.fit(experiment, f"name={experiment}", "optim.epochs=1")
+    test = StressTest(load(run, aligner="uniform", raw=True), limit=8)
+    read: dict[str, str] = {}
+    encode = test.predictor.encoder.encode
+
+    def watched(recording: Recording, *given: Any, **named: Any) -> Encoded:
+        read[recording.name] = recording.text or ""
+        return encode(recording, *given, **named)
+
+    monkeypatch.setattr(test.predictor.encoder, "encode", watched)
+    found = test.measure("truncation", 0.25)
+    assert (found.failed, found.num_whole_text) == ({}, 0)
+    whole = {u.id: transcript_words(u.text or "") for u in test.utterances}
+    kept = {name: transcript_words(text) for name, text in read.items()}
+    share = sum(map(len, kept.values())) / sum(map(len, whole.values()))
+    assert share == pytest.approx(0.25, abs=0.15)
+    for name, words in kept.items():
+        assert " ".join(words) in " ".join(whole[name])
+    # nobody knows when the words of the first are said
+    test.utterances[0] = replace(test.utterances[0], words=())
+    found = test.measure("truncation", 0.25)
+    assert (found.failed, found.num_whole_text) == ({}, 1)
+    first = test.utterances[0]
+    assert read[first.id] == first.text
