@@ -146,7 +146,9 @@ def obey(place: Workplace, arguments: list[str]) -> None:
         if arguments[0] == "fit" and "name" not in stated:  # no run of the experiment
             small += [f"name=fit_{zlib.crc32(' '.join(arguments).encode())}"]
         if arguments[0] == "sweep":  # which says itself what it trains
-            stated |= {"plan.folds", *(one.key for one in read_sweep(arguments[1]).parameters)}
+            sweep = read_sweep(arguments[1])
+            stated |= {"plan.folds", *(one.key for one in sweep.parameters)}
+            stated |= {override.partition("=")[0] for override in sweep.overrides}
             small += ["--count", "2"]
         small += [one for one in (*SMALL, *FEW) if one.partition("=")[0] not in stated]
     said = place.sermm(*small)

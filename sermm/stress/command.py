@@ -59,6 +59,7 @@ def stress_run(run: str, options: StressOptions) -> None:
     from sermm.stress.damage import DAMAGES
     from sermm.stress.run import NOTE, StressTest, choose_damages, run_stress
 
+    _check_levels(options)
     predictor = load(source.folder, aligner=options.aligner, ctc_model=options.ctc_model, raw=True)
     model = predictor.model
     names = choose_damages(
@@ -78,6 +79,23 @@ def stress_run(run: str, options: StressOptions) -> None:
     if whole := max(one.num_whole_text for one in found):
         say(f"{plural(whole, 'utterance')} without word times kept all words when cut.", "yellow")
     say(f"written: {folder}/stress.json, stress.csv, stress.svg")
+
+
+def _check_levels(options: StressOptions) -> None:
+    from sermm.stress.damage import DAMAGES
+
+    if not options.levels or options.damages[0] not in DAMAGES:
+        return  # an unknown damage is told by who chooses them
+    kind = DAMAGES[options.damages[0]]
+    low, high = kind.ends
+    for level in options.levels:
+        if not low <= level <= high:
+            raise ConfigError(
+                "--level",
+                expected=f"{kind.unit} of {kind.title} between {low:g} and {high:g}",
+                got=f"{level:g}",
+                fix="choose another",
+            )
 
 
 def _write(

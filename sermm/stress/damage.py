@@ -46,6 +46,7 @@ class Damage:
         unit: Of the level.
         levels: That are tried unless others are asked for, from mild to bad; of damages with two
             sides from one to the other.
+        ends: The lowest and the highest level that mean anything.
         undamaged: The level at which nothing happens; None where there is none.
         sound: What it does to a waveform.
         words: What it does to a text.
@@ -54,6 +55,7 @@ class Damage:
     title: str
     unit: str
     levels: tuple[float, ...]
+    ends: tuple[float, float]
     undamaged: float | None = None
     sound: Callable[[Array, float, np.random.Generator, Material], Array] | None = None
     words: Callable[[str, float, np.random.Generator, Material], str] | None = None
@@ -165,12 +167,14 @@ def wrong_words(text: str, rate: float, draw: np.random.Generator, given: Materi
 
 
 DAMAGES: Mapping[str, Damage] = {
-    "white": Damage("white noise", "dB SNR", (30, 20, 10, 5, 0), sound=white_noise),
-    "babble": Damage("babble", "dB SNR", (30, 20, 10, 5, 0), sound=babble),
-    "gain": Damage("gain", "dB", (-20, -10, 10, 20), 0, sound=gain),
-    "telephone": Damage("telephone line", "times", (1, 2), 0, sound=telephone),
-    "speed": Damage("speed", "times", (0.8, 0.9, 1.1, 1.25), 1, sound=speed),
-    "truncation": Damage("truncation", "share kept", (0.75, 0.5, 0.25), 1, sound=truncation),
-    "words": Damage("wrong words", "error rate", (0.1, 0.2, 0.4), 0, words=wrong_words),
+    "white": Damage("white noise", "dB SNR", (30, 20, 10, 5, 0), (-40, 100), sound=white_noise),
+    "babble": Damage("babble", "dB SNR", (30, 20, 10, 5, 0), (-40, 100), sound=babble),
+    "gain": Damage("gain", "dB", (-20, -10, 10, 20), (-100, 100), 0, sound=gain),
+    "telephone": Damage("telephone line", "times", (1, 2), (0, 10), 0, sound=telephone),
+    "speed": Damage("speed", "times", (0.8, 0.9, 1.1, 1.25), (0.25, 4), 1, sound=speed),
+    "truncation": Damage(
+        "truncation", "share kept", (0.75, 0.5, 0.25), (0.01, 1), 1, sound=truncation
+    ),
+    "words": Damage("wrong words", "error rate", (0.1, 0.2, 0.4), (0, 1), 0, words=wrong_words),
 }
 """All kinds, by the name that ``--damage`` knows."""

@@ -137,7 +137,7 @@ def test_the_loss_may_choose_the_epoch(place: Workplace) -> None:
     said = place.sermm("report", "acoustic_demo")
     assert said.status == 0, said
     page = (folder.parent / "report.html").read_text()
-    assert "that of the lowest validation loss." in page
+    assert "the lowest validation loss." in page
     said = place.sermm("fit", *place.settings("acoustic", "optim.select=los", "name=other"))
     assert (said.status, said.err.count("\n")) == (2, 1)
     assert "weighted_f1, loss" in said.err

@@ -68,7 +68,7 @@ def test_gain_speed_and_truncation() -> None:
 
 @pytest.mark.parametrize("kind", [name for name, one in DAMAGES.items() if one.sound is not None])
 def test_the_same_again_and_of_any_length(kind: str) -> None:
-    for level in DAMAGES[kind].levels:
+    for level in (*DAMAGES[kind].levels, *DAMAGES[kind].ends):
         assert np.array_equal(damaged(kind, level), damaged(kind, level))
         for size in (1, 37, 500):
             found = damaged(kind, level, CLIP[:size])
@@ -144,6 +144,10 @@ def test_the_curve_starts_at_the_score_of_the_run(place: Workplace) -> None:
     assert (said.status, "got words" in said.err) == (2, True)
     said = place.sermm("stress", "base", "--level", "3")
     assert (said.status, "one --damage" in said.err) == (2, True)
+    for level in ("2", "0", "nan"):
+        said = place.sermm("stress", "base", "--damage", "truncation", "--level", level)
+        assert said.status == 2
+        assert said.err.startswith("error: --level: expected share kept of truncation between 0.01")
 
 
 @pytest.mark.parametrize("experiment", ["span", "none"])
