@@ -151,6 +151,8 @@ def obey(place: Workplace, arguments: list[str]) -> None:
             stated |= {override.partition("=")[0] for override in sweep.overrides}
             small += ["--count", "2"]
         small += [one for one in (*SMALL, *FEW) if one.partition("=")[0] not in stated]
+    elif arguments[0] == "experiment" and "--list" not in arguments:  # what a sweep has written
+        small += [one for one in FEW if one.startswith("plan.folds=")]
     said = place.sermm(*small)
     assert said.status == 0, (arguments, said)
 
