@@ -174,6 +174,7 @@ def by_sermm(bench: Bench, batches: Batches, clock: Clock, *, precision: Any = "
     import torch
     from torch.utils.data import DataLoader, Dataset
 
+    from benchmarks.bare_trainer import bare_trainer
     from data_modules.batch import Sample, collate
     from sermm.build_facts import DataFacts
     from sermm.build_model import build_task
@@ -213,20 +214,7 @@ def by_sermm(bench: Bench, batches: Batches, clock: Clock, *, precision: Any = "
 
     loader = DataLoader(Clips(), batch_sampler=batches, collate_fn=collate)
     with quiet_lightning():
-        trainer = L.Trainer(
-            accelerator="cpu",
-            devices=1,
-            precision=precision,
-            max_epochs=1,
-            gradient_clip_val=1.0,
-            callbacks=[Watch()],
-            logger=False,
-            deterministic=True,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            use_distributed_sampler=False,
-        )
+        trainer = bare_trainer(precision=precision, max_epochs=1, callbacks=[Watch()])
         trainer.fit(task, train_dataloaders=loader)
 
 

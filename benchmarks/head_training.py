@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.bare_trainer import bare_trainer
 from benchmarks.extraction import SIZES, by_transformers, save_model, write_clips
 from benchmarks.lengths import draw_lengths, read_lengths
 from benchmarks.record import RESULTS, hardware
@@ -152,19 +153,7 @@ def train_head(store: FeatureStore, seconds: list[float], dim: int, epochs: int)
     watched = Watched(loader, batches)
     task.num_updates = (epochs + 1) * len(batches)
     with quiet_lightning():
-        trainer = L.Trainer(
-            accelerator="cpu",
-            devices=1,
-            max_epochs=epochs + 1,
-            gradient_clip_val=1.0,
-            callbacks=[watched],
-            logger=False,
-            deterministic=True,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            use_distributed_sampler=False,
-        )
+        trainer = bare_trainer(max_epochs=epochs + 1, callbacks=[watched])
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
         trainer.fit(task, train_dataloaders=watched)
     return watched

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,33 +17,28 @@ import torch
 from data_modules.atomic import write_json, write_text
 from data_modules.errors import RunFailedError, first_ids
 from data_modules.prepare import Prepared
-from data_modules.recognised import read_recognised
 from data_modules.selection import Selection
 from sermm.allocator import keep_large_blocks
 from sermm.build_checkpoint import checkpoint_record, load_task
 from sermm.build_data import RunData, build_data
-from sermm.build_facts import DataFacts
 from sermm.build_model import build_task
 from sermm.build_start import start_weights
 from sermm.calibration import fit_temperature, write_calibrations
 from sermm.config import (
     Config,
-    fingerprint,
-    needs_speech,
-    needs_text,
-    ready_features,
     to_yaml,
 )
-from sermm.earlier_runs import check_earlier_runs, find_start
+from sermm.earlier_runs import check_earlier_runs
 from sermm.example import write_example
 from sermm.extract_stage import extract_each, warn_of_lengths
 from sermm.predictions import predictions_file, read_predictions, write_predictions
 from sermm.ranks import is_first, num_ranks
-from sermm.run_metrics import Excluded, RunMetrics, write_run_metrics
+from sermm.run_metrics import RunMetrics, write_run_metrics
+from sermm.run_record import metrics_record, validation_record
 from sermm.rundir import alone_in, environment, is_done, run_folder
 from sermm.scoring import find_scoring
 from sermm.sharding import FSDP
-from sermm.stages import failed_checks, hash_of_data, make_selection, stores_features, wanted_ids
+from sermm.stages import hash_of_data, make_selection, stores_features, wanted_ids
 from sermm.tasks.base import EmotionTask, Predictions
 from sermm.terminal import console, say
 from sermm.tracking import (
@@ -60,9 +54,6 @@ from sermm.train import TrainingOptions, TrainingResult, train
 from sermm.validation import Validation, write_validation
 from sermm.weights_record import weights_record
 from sermm.word_attention import write_attention
-
-NORMALISED = "features are normalised over all clips of a speaker, test audio included"
-"""How a run is marked that normalises by speaker."""
 
 
 def fit(config: Config, prepared: Prepared) -> RunMetrics | Validation | None:
@@ -167,7 +158,7 @@ def _fit(
         loggers = [*([logger] if logger else []), *tensorboard_loggers(config, folder)]
         task, result = _train(config, data, logger=loggers)
         if result.predictions is None:
-            validation = _validation(config, prepared, selection, data, result)
+            validation = validation_record(config, prepared, selection, data, result)
             log_validation(logger, validation)
             close(logger)
             seconds = round(time.monotonic() - started, 3)
@@ -190,7 +181,7 @@ def _fit(
             predictions=predictions,
         )
         metrics = replace(
-            _run_metrics(config, prepared, selection, data, result),
+            metrics_record(config, prepared, selection, data, result),
             metrics=scores,
             conditions=conditions,
             num_parameters=sum(p.numel() for p in task.parameters()),
@@ -296,84 +287,6 @@ def _write_calibration(folder: Path, data: RunData, result: TrainingResult) -> N
     )
 
 
-def _run_metrics(
-    config: Config,
-    prepared: Prepared,
-    selection: Selection,
-    data: RunData,
-    result: TrainingResult,
-) -> RunMetrics:
-    """What ``metrics.json`` says, except for scores and what is known last."""
-    reasons = Counter(exclusion.reason for exclusion in selection.exclusions)
-    facts = data.facts
-    return RunMetrics(
-        fold=config.fold,
-        seed=config.seed,
-        size=config.size,
-        metrics={},
-        num_train=len(data.fold.train),
-        num_val=len(data.fold.val),
-        num_test=len(data.fold.test),
-        seconds=0.0,
-        best_epoch=result.best_epoch,
-        val={_selecting(config, facts): result.val_score},
-        train_counts=dict(zip(facts.names, facts.train_counts, strict=False)),
-        train_means=dict(zip(facts.names, facts.train_means, strict=False)),
-        classes=facts.names,
-        kind=facts.kind,
-        family=facts.family,
-        protocol=selection.protocol.name,
-        leak=_leak(config, prepared, selection),
-        excluded=Excluded(reasons.total(), dict(reasons)),
-        alignment=data.word_shares,
-        data_sha256="",
-        fingerprint=fingerprint(config),
-        protocol_description=selection.protocol.description,
-        notes=_notes(config, prepared, selection),
-    )
-
-
-def _validation(
-    config: Config,
-    prepared: Prepared,
-    selection: Selection,
-    data: RunData,
-    result: TrainingResult,
-) -> Validation:
-    """What ``validation.json`` says, except for what is known last."""
-    return Validation(
-        fold=config.fold,
-        seed=config.seed,
-        size=config.size,
-        score=_selecting(config, data.facts),
-        value=result.val_score,
-        best_epoch=result.best_epoch,
-        num_train=len(data.fold.train),
-        num_val=len(data.fold.val),
-        protocol=selection.protocol.name,
-        leak=_leak(config, prepared, selection),
-        data_sha256="",
-        fingerprint=fingerprint(config),
-        seconds=0.0,
-    )
-
-
-def _selecting(config: Config, facts: DataFacts) -> str:
-    """The validation score that chooses the epoch."""
-    headline = find_scoring(facts.kind, facts.names, facts.family).headline
-    return config.optim.select or headline
-
-
-def _leak(config: Config, prepared: Prepared, selection: Selection) -> str:
-    """What leaks by the protocol, by normalisation, and by the makers of ready-made features."""
-    by_speaker = needs_speech(config) and config.model.speech.normalise == "speaker"
-    earlier = find_start(config)
-    exposures = [prepared.corpus.features[name].exposure for name in ready_features(config)]
-    before = earlier.metrics.leak if earlier is not None else ""
-    texts = (selection.protocol.leak, NORMALISED if by_speaker else "", *exposures, before)
-    return "; ".join(dict.fromkeys(text for text in texts if text))
-
-
 def _write_too_long(config: Config, selection: Selection) -> None:
     """List what is left out of training for its length."""
     rows = [
@@ -381,32 +294,3 @@ def _write_too_long(config: Config, selection: Selection) -> None:
         for utterance in selection.too_long(config.fold, config.data.max_seconds)
     ]
     write_text(run_folder(config) / "too_long.csv", "".join(["utterance_id,seconds\n", *rows]))
-
-
-def _notes(config: Config, prepared: Prepared, selection: Selection) -> list[str]:
-    """What a reader must know: checks that were overruled, and controls."""
-    notes = [f"failed check: {r.name}: {r.detail}" for r in failed_checks(config, prepared)]
-    if config.data.max_seconds:
-        count = len(selection.too_long(config.fold, config.data.max_seconds))
-        notes.append(
-            f"{count} utterances longer than {config.data.max_seconds:g} s left out of training "
-            "(too_long.csv)"
-        )
-    if config.data.shuffle_word_times:
-        notes.append("control: word times are shuffled within each utterance")
-    backbone = config.model.backbone
-    if backbone.start:
-        notes.append(f"encoder pre-trained in {backbone.start}")
-    if backbone.frozen:
-        notes.append("frozen encoder: the head alone is trained")
-    if needs_text(config) and config.data.text == "recognised":
-        recogniser, _ = read_recognised(prepared)
-        notes.append(
-            f"words are recognised by {recogniser['name']} ({recogniser['sha256'][:12]}), "
-            "not the reference"
-        )
-    if config.data.soft_labels:
-        notes.append("trained on the shares of the raters' votes")
-    if config.optim.average > 1:
-        notes.append(f"weights are the mean of the {config.optim.average} best on validation")
-    return notes

@@ -25,7 +25,7 @@ from sermm.extras import EXTRAS
 from sermm.predict.encoding import NEW_SOURCES
 from sermm.predict.trained import TrainedModel
 from sermm.predictions import Predictions
-from sermm.report.cells import too_few
+from sermm.report.cells import FEW_CLUSTERS, too_few
 from sermm.results import read_environment, read_run
 from sermm.scoring import Scoring
 from sermm.statistics import Interval, cluster_bootstraps, cluster_sums
@@ -102,6 +102,7 @@ def write_card(path: Path, model: TrainedModel, facts: CardFacts) -> None:
         calibration=model.calibrations.get(""),
         environment=read_environment(model.folder),
         num_speakers=scores["all"][scoring.headline].num_clusters,
+        are_few=scores["all"][scoring.headline].num_clusters < FEW_CLUSTERS,
         too_few=too_few(scores["all"][scoring.headline].num_clusters),
     )
     write_text(path, text)

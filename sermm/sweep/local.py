@@ -7,7 +7,6 @@ its trials to the others, and the same command goes on where it was stopped.
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from data_modules.errors import DataError, RunFailedError
 from sermm.children import Child, end_groups, start_child
 from sermm.config import Config
 from sermm.gpus import Packing, gpu_environment, run_gpus
+from sermm.results import read_history
 from sermm.run_metrics import RunKey
 from sermm.sweep.check import as_override
 from sermm.sweep.file import Sweep
@@ -304,8 +304,7 @@ def read_scores(folder: Path, base: Config, metric: str) -> Sequence[float]:
     """Scores of the epochs that the single run of a trial has finished; NaN where undefined."""
     assert base.plan.folds is not None
     key = RunKey(base.plan.folds[0], base.plan.seeds[0], base.size)
-    path = folder / key.folder_name / "history.csv"
-    if not path.is_file():
+    run = folder / key.folder_name
+    if not (run / "history.csv").is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [float(row[metric] or "nan") for row in csv.DictReader(stream)]
+    return [float(value) for value in read_history(run).columns[metric]]

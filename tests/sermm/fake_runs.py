@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data_modules.labels import Family, Kind
+from data_modules.manifest import Word
 from sermm.metrics import FloatArray
 from sermm.predictions import predictions_file, read_predictions, write_predictions
+from sermm.report.alignment import write_alignment_example
 from sermm.run_metrics import (
     Excluded,
     RunKey,
@@ -254,3 +257,34 @@ ENVIRONMENT = {
     "num_threads": 1,
     "gpus": [],
 }
+
+
+# words and names that an HTML, mathematics or font mistake would break
+WORDS = (
+    Word("<b>5", 0.1, 0.3, "corpus"),
+    Word("$x_1$", 0.3, 0.5, "corpus"),
+    Word("$6 & ^_", 0.5, 0.8, "corpus"),
+    Word("日本語", 0.8, 0.8, "uniform"),
+)
+
+
+def write_alignment(folder: Path, **changes: Any) -> Path:
+    """The example of a run that a report draws: waveform, words, attention."""
+    arguments: dict[str, Any] = {
+        "utterance_id": "spk00_000",
+        "label": "angry",
+        "predicted": "sad",
+        "waveform": np.sin(np.arange(16_000) / 20) * 0.5,
+        "sample_rate": 16_000,
+        "words": WORDS,
+        "log_mel": np.random.default_rng(0).normal(size=(50, 8)),
+        "log_mel_stride_s": 0.02,
+        "tokens": ["[CLS]", "five", "##$", "[SEP]"],
+        "token_spans_s": [[0, 0], [0.1, 0.3], [0.3, 0.5], [0, 0]],
+        "attention": np.full((4, 25), 1 / 25),
+        "attention_stride_s": 0.04,
+        **changes,
+    }
+    path = folder / "alignment.npz"
+    write_alignment_example(path, **arguments)
+    return path

@@ -18,7 +18,7 @@ from sermm.build_data import RunData, build_data
 from sermm.build_model import build_task
 from sermm.compose import load_config
 from sermm.config import Config
-from sermm.run import NORMALISED
+from sermm.run_record import NORMALISED
 from sermm.stages import load_ready, make_ready, make_selection
 from tests.sermm.workplace import Workplace, read_table
 

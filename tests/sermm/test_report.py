@@ -4,7 +4,6 @@ import csv
 import re
 import subprocess
 import sys
-import zipfile
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -16,23 +15,13 @@ import pytest
 from rich.console import Console
 
 from data_modules.errors import DataError
-from data_modules.manifest import Word
 from sermm.report import cells, print_summary, tables, write_report
-from sermm.report.alignment import read_alignment_example, write_alignment_example
-from sermm.report.alignment_plot import alignment_picture
 from sermm.report.plots import confusion_picture, learning_picture
 from sermm.results import History
 from sermm.run_metrics import RunKey
 from sermm.summary import summarise, write_summary
-from tests.sermm.fake_runs import FakeExperiment
+from tests.sermm.fake_runs import FakeExperiment, write_alignment
 
-# words and names that an HTML, mathematics or font mistake would break
-WORDS = (
-    Word("<b>5", 0.1, 0.3, "corpus"),
-    Word("$x_1$", 0.3, 0.5, "corpus"),
-    Word("$6 & ^_", 0.5, 0.8, "corpus"),
-    Word("日本語", 0.8, 0.8, "uniform"),
-)
 LEAK = "speakers stand in training and test"
 
 
@@ -60,32 +49,11 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.tags)
 
 
-def write_example(folder: Path, **changes: Any) -> Path:
-    arguments: dict[str, Any] = {
-        "utterance_id": "spk00_000",
-        "label": "angry",
-        "predicted": "sad",
-        "waveform": np.sin(np.arange(16_000) / 20) * 0.5,
-        "sample_rate": 16_000,
-        "words": WORDS,
-        "log_mel": np.random.default_rng(0).normal(size=(50, 8)),
-        "log_mel_stride_s": 0.02,
-        "tokens": ["[CLS]", "five", "##$", "[SEP]"],
-        "token_spans_s": [[0, 0], [0.1, 0.3], [0.3, 0.5], [0, 0]],
-        "attention": np.full((4, 25), 1 / 25),
-        "attention_stride_s": 0.04,
-        **changes,
-    }
-    path = folder / "alignment.npz"
-    write_alignment_example(path, **arguments)
-    return path
-
-
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> FakeExperiment:
     folder = tmp_path_factory.mktemp("runs") / "honest"
     made = FakeExperiment(folder, classes=("neutral", "<i>happy</i>", "angry", "sad")).write()
-    write_example(folder / RunKey(1, 0).folder_name)
+    write_alignment(folder / RunKey(1, 0).folder_name)
     return made
 
 
@@ -343,68 +311,6 @@ def test_confusion_picture_names_recalls_and_holds_counts() -> None:
     assert "Share recognised of each class: a 80 %, b 0 %." in svg
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
     assert {"8", "2", "80 %", "20 %", "predicted class"} <= set(texts)
-
-
-def test_an_alignment_example_comes_back(tmp_path: Path) -> None:
-    example = read_alignment_example(write_example(tmp_path))
-    assert example.duration_s == 1.0
-    assert example.words == WORDS
-    assert example.tokens == ("[CLS]", "five", "##$", "[SEP]")
-    assert example.envelope.shape == (1200, 2)
-    assert example.envelope.min() == pytest.approx(-0.5, abs=1e-3)
-    assert (example.envelope[:, 0] <= example.envelope[:, 1]).all()
-    assert example.attention is not None
-    np.testing.assert_allclose(example.attention.sum(axis=1), 1, rtol=1e-5)
-    short = read_alignment_example(write_example(tmp_path, waveform=np.zeros(3)))
-    assert short.envelope.shape == (3, 2)
-
-
-@pytest.mark.parametrize(
-    ("left_out", "panels"),
-    [
-        ({}, 3),
-        ({"attention": None}, 2),
-        ({"attention": None, "log_mel": None, "tokens": (), "token_spans_s": None}, 1),
-        ({"words": (), "token_spans_s": None}, 3),
-    ],
-)
-def test_panels_without_data_are_left_out(
-    tmp_path: Path, left_out: dict[str, Any], panels: int
-) -> None:
-    svg = alignment_picture(read_alignment_example(write_example(tmp_path, **left_out)))
-    labels = [name for name in ("amplitude", "mel band", "word piece") if name in svg]
-    assert len(labels) == panels
-    assert "time (s)" in svg
-    assert ("&lt;b&gt;5 $x_1$" in svg) == ("words" not in left_out)
-
-
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        ({"waveform": np.zeros((2, 5))}, r"a waveform \(N,\), got \(2, 5\)"),
-        ({"attention_stride_s": 0.0}, "attention with two axes and its stride"),
-        ({"tokens": ["a"]}, "attention of 1 tokens, got 4"),
-    ],
-)
-def test_an_example_that_does_not_fit_is_not_written(
-    tmp_path: Path, change: dict[str, Any], match: str
-) -> None:
-    with pytest.raises(ValueError, match=match):
-        write_example(tmp_path, **change)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_damaged_example_names_its_path(tmp_path: Path) -> None:
-    path = write_example(tmp_path)
-    whole = path.read_bytes()
-    for content in (b"", whole[: len(whole) // 2], b"no zip at all"):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=r"alignment\.npz: expected an alignment example"):
-            read_alignment_example(path)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("other.txt", "x")
-    with pytest.raises(DataError, match="expected an alignment example"):
-        read_alignment_example(path)
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed(

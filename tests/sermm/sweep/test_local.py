@@ -49,7 +49,9 @@ while behave == "hang" and not pathlib.Path("go").exists():
 rows = ["epoch,val/ua"]
 for epoch in range(9):
     rows.append(f"{epoch},{top * (epoch + 1) / 9}")
-    (run / "history.csv").write_text("\\n".join(rows) + "\\n")
+    # whole at every moment, as a run leaves it: the search reads while we write
+    (run / "next").write_text("\\n".join(rows) + "\\n")
+    (run / "next").replace(run / "history.csv")
     while behave == "hang when worse" and lr != 0.05 and epoch == 4:
         time.sleep(0.02)  # until it is given up
 (folder / "trial.json").write_text(json.dumps({"score": "ua", "value": top, "runs": []}))
