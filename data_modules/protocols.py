@@ -26,8 +26,8 @@ from data_modules.splits import (
     improvised,
     published_folds,
     random_fifths,
+    sessions_with_random_validation,
     speaker_folds,
-    superb,
 )
 
 __all__ = [
@@ -65,6 +65,8 @@ _SESSION_TEXT = (
     "leave one session (two speakers) out; validation is the next session of the training part"
 )
 
+_SHARED_VALIDATION = "validation shares speakers and dialogues with training (test does not)"
+
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
@@ -97,9 +99,17 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "iemocap4-superb",
             "leave one session out; validation is a random 20 % of the training utterances",
-            superb,
+            sessions_with_random_validation(0.2),
             disjoint=(),
-            leak="validation shares speakers and dialogues with training (test does not)",
+            leak=_SHARED_VALIDATION,
+        ),
+        Protocol(
+            "iemocap4-twentieth",
+            "leave one session out; validation is a random 5 % of the training utterances, so that "
+            "more than 4,000 train",
+            sessions_with_random_validation(0.05),
+            disjoint=(),
+            leak=_SHARED_VALIDATION,
         ),
         Protocol(
             "iemocap4-random",

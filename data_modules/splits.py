@@ -112,19 +112,27 @@ def random_fifths(utterances: Sequence[Utterance]) -> list[Fold]:
     return [_fold(utterances, "id", test=parts[k], val=parts[(k + 1) % 5]) for k in range(5)]
 
 
-def superb(utterances: Sequence[Utterance]) -> list[Fold]:
-    """Session folds, with 20 % of the training utterances drawn at random for validation.
+def sessions_with_random_validation(val_share: float) -> Split:
+    """Session folds whose validation part is drawn at random from all the other sessions.
 
-    SUPERB draws with torch's generator (seed 0) over its own order of files. The share and the
-    leak are the same here, the drawn utterances are not: what is matched is the protocol.
+    SUPERB has a share of 0.2 and draws with torch's generator (seed 0) over its own order of files.
+    The share and the leak are the same here, the drawn utterances are not: what is matched is the
+    protocol.
+
+    Args:
+        val_share: Of the utterances outside the test session.
     """
-    folds = []
-    for fold in by_session(utterances):
-        rest = sorted(fold.train + fold.val)
-        random.Random(0).shuffle(rest)
-        chosen = set(rest[round(0.8 * len(rest)) :])
-        folds.append(_fold(utterances, "id", test=set(fold.test), val=chosen))
-    return folds
+
+    def split(utterances: Sequence[Utterance]) -> list[Fold]:
+        folds = []
+        for fold in by_session(utterances):
+            rest = sorted(fold.train + fold.val)
+            random.Random(0).shuffle(rest)
+            chosen = set(rest[round((1 - val_share) * len(rest)) :])
+            folds.append(_fold(utterances, "id", test=set(fold.test), val=chosen))
+        return folds
+
+    return split
 
 
 def _speakers_by_turns(utterances: Sequence[Utterance]) -> list[str]:

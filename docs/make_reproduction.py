@@ -100,9 +100,9 @@ def resolved(row: Mapping[str, Any]) -> str:
     Raises:
         ValueError: They differ.
     """
-    told = []
+    told, configs = [], {name: load_config(name) for name in row["experiments"]}
     for key in row["keys"]:
-        values = {name: value_of(load_config(name), key) for name in row["experiments"]}
+        values = {name: value_of(config, key) for name, config in configs.items()}
         first, *rest = values.values()
         if any(value != first for value in rest):
             raise ValueError(f"{row['what']}: {key} differs: {values}")

@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from data_modules.corpora import find_corpus, find_scheme
+from data_modules.errors import ConfigError
+from data_modules.manifest import Utterance
+from data_modules.protocols import find_protocol
+from data_modules.selection import Draw, select
 from docs import make_reproduction
-from sermm.compose import experiment_names
+from sermm.compose import experiment_names, load_config
 from sermm.published import PUBLISHED
 from sermm.summary import read_summary, summarise, write_summary
 from tests import pages
@@ -91,6 +96,62 @@ def test_published_points_are_those_of_the_picture() -> None:
     for curve in PUBLISHED["boigne2020"]:
         for size, score in curve.points:
             assert re.search(rf"{size:,} examples \| UA {100 * score:.2f} \|", table)
+
+
+def published_counts_of_iemocap() -> list[Utterance]:
+    """As many utterances of each session and class as IEMOCAP has."""
+    counts = {
+        "1": {"neu": 384, "hap": 278, "ang": 229, "sad": 194},
+        "2": {"neu": 362, "hap": 327, "ang": 137, "sad": 197},
+        "3": {"neu": 320, "hap": 286, "ang": 240, "sad": 305},
+        "4": {"neu": 258, "hap": 303, "ang": 327, "sad": 143},
+        "5": {"neu": 384, "hap": 442, "ang": 170, "sad": 245},
+    }
+    return [
+        Utterance(
+            f"{session}-{label}-{number}",
+            "iemocap",
+            speaker=session + "FM"[number % 2],
+            session=session,
+            dialogue=session,
+            labels={"category": label},
+        )
+        for session, classes in counts.items()
+        for label, count in classes.items()
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "exist"),
+    [
+        ([], True),
+        (["data.draw=balanced", "plan.sizes=[500,1000,2000,2800]"], True),
+        (["data.draw=balanced"], False),
+        (["data.protocol=iemocap4-session5", "plan.sizes=[500,1000,2000,3000,all]"], True),
+        (["data.protocol=iemocap4-session5"], False),
+    ],
+    ids=["natural", "balanced", "balanced 4000", "session", "session 4000"],
+)
+def test_sizes_of_the_data_size_study_exist_in_every_fold(settings: list[str], exist: bool) -> None:
+    names = [name for name in experiment_names() if name.startswith("boigne_data_size")]
+    config, *others = [load_config(name, settings) for name in names]
+    assert len(others) == 3
+    for other in others:
+        assert (other.data, other.plan) == (config.data, config.plan)
+    selection = select(
+        published_counts_of_iemocap(),
+        scheme=find_scheme(config.data.labels, find_corpus("iemocap")),
+        protocol=find_protocol(config.data.protocol),
+    )
+    draw: Draw = "balanced" if config.data.draw == "balanced" else "natural"
+    size = max(size for size in config.plan.sizes if size != "all")  # the others are part of it
+    for fold in range(5):
+        if exist:
+            assert len(selection.fold_of_size(fold, size, 0, draw).train) == size
+        else:
+            with pytest.raises(ConfigError, match=f"size=4000 in fold {fold}"):
+                selection.fold_of_size(fold, size, 0, draw)
 
 
 def test_an_experiment_that_differs_is_an_error() -> None:

@@ -114,14 +114,15 @@ def test_siriwardhana_is_one_split() -> None:
     assert values(utterances, fold.test, "session") == {"5"}
 
 
-def test_superb_leaks_speakers_into_validation_but_not_into_test() -> None:
+@pytest.mark.parametrize(("name", "share"), [("superb", 0.2), ("twentieth", 0.05)])
+def test_random_validation_leaks_speakers_but_test_does_not(name: str, share: float) -> None:
     utterances = iemocap()
-    folds = make_folds(find_protocol("iemocap4-superb"), utterances)
+    folds = make_folds(find_protocol(f"iemocap4-{name}"), utterances)
     for fold in folds:
         test = values(utterances, fold.test, "speaker")
         assert test.isdisjoint(values(utterances, fold.train, "speaker"))
         assert test.isdisjoint(values(utterances, fold.val, "speaker"))
-        assert len(fold.val) == pytest.approx(0.2 * (len(fold.val) + len(fold.train)), abs=1)
+        assert len(fold.val) == pytest.approx(share * (len(fold.val) + len(fold.train)), abs=1)
     assert any(
         values(utterances, fold.val, "speaker") & values(utterances, fold.train, "speaker")
         for fold in folds
