@@ -4,10 +4,10 @@ Temperature scaling (Guo et al. 2017, arXiv 1706.04599, section 4.2): scores are
 temperature, fitted on the validation part, so that the likeliest class stays the likeliest. The
 expected calibration error is theirs too (section 2, equation 3), with 15 bins of equal width.
 
-Our choice: before it has seen the part, the logarithm of the temperature is held to be normal around
-0 with a deviation of 0.5, and the likeliest temperature is taken. Without that a model that is right
-on all of a small validation part would be told that it is never wrong. As nothing is fitted that costs
-more than it saves, the log loss of the part cannot rise.
+Our choice: before it has seen the part, the logarithm of the temperature is held to be normal
+around 0 with a deviation of 0.5, and the likeliest temperature is taken. Without that a model that
+is right on all of a small validation part would be told that it is never wrong. The log loss of the
+part cannot rise by it.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def fit_temperature(scores: npt.ArrayLike, references: npt.ArrayLike, kind: Kind
     answers = num * names if kind == "multilabel" else num
 
     def cost(log: float) -> float:
-        held = log**2 / (2 * _DEVIATION**2 * answers)
-        return negative_log_likelihood(scores, references, kind, float(np.exp(log))) + held
+        held = (log / _DEVIATION) ** 2 / (2 * answers)
+        return float(negative_log_likelihood(scores, references, kind, np.exp(log)) + held)
 
     found = minimize_scalar(
         cost,

@@ -34,7 +34,11 @@ class Judged:
 
 
 def best_and_worst(pool: Pool, number: int = NUMBER) -> tuple[list[Judged], list[Judged]]:
-    """The utterances with the highest and with the lowest fit, at most half of all each."""
+    """The utterances with the highest and with the lowest fit, at most half of all each.
+
+    The best of classes are those that are right, of each class in turn: a model that is surest of one
+    class would else show nothing but that.
+    """
     fits: dict[str, list[float]] = {}
     said: dict[str, list[FloatArray]] = {}
     where: dict[str, tuple[Predictions, int]] = {}
@@ -61,14 +65,32 @@ def best_and_worst(pool: Pool, number: int = NUMBER) -> tuple[list[Judged], list
             predicted = _average_in_words(predictions, outcome)
         return Judged(name, predictions.speakers[row], label, predicted, float(np.mean(fits[name])))
 
-    return [judged(n) for n in order[:most]], [judged(n) for n in order[::-1][:most]]
+    worst = [judged(name) for name in order[::-1][:most]]
+    if pool.scoring.kind != "classes":
+        return [judged(name) for name in order[:most]], worst
+    ranks: dict[str, int] = {}
+    right: list[tuple[int, Judged]] = []
+    wrong: list[Judged] = []
+    for one in map(judged, order[: len(order) - most]):
+        if one.predicted == one.label:
+            ranks[one.label] = ranks.get(one.label, -1) + 1
+            right.append((ranks[one.label], one))
+        else:
+            wrong.append(one)
+    right.sort(key=lambda ranked: ranked[0])
+    return [*(one for _, one in right), *wrong][:most], worst
 
 
 def extreme_ids(said: Predictions, number: int = NUMBER) -> list[str]:
-    """The ids with the highest and the lowest fit in one run, sorted."""
+    """The ids with the highest fit (of classes, of each class) and the lowest in one run, sorted."""
     fits, _ = _fits(said)
     order = sorted(range(len(said.ids)), key=lambda row: (-float(fits[row]), said.ids[row]))
-    return sorted({said.ids[row] for row in (*order[:number], *order[-number:])})
+    kept = {said.ids[row] for row in (*order[:number], *order[-number:])}
+    if said.kind == "classes":
+        for label in range(len(said.names)):
+            own = [row for row in order if said.references[row] == label]
+            kept.update(said.ids[row] for row in own[:number])
+    return sorted(kept)
 
 
 def _fits(said: Predictions) -> tuple[FloatArray, FloatArray]:

@@ -31,8 +31,8 @@ def over_chance_table(summary: Mapping[str, Any]) -> Table:
         )
         for name, info in scoring.metrics.items()
     )
-    columns = ("", *(f"less {one.title}" for one in trivial.values()))
-    caption = "The model less what chance gives, the same speakers of both in each draw."
+    columns = ("", *(f"minus {one.title}" for one in trivial.values()))
+    caption = "The model minus what chance gives, the same speakers of both in each draw."
     return Table("over-chance", caption, columns, rows)
 
 
@@ -50,7 +50,7 @@ def group_table(factor: Factor, rows: Sequence[Mapping[str, Any]], scoring: Scor
         "speakers",
         "utterances",
         f"{first.full_title} (95 % interval)",
-        f"less {rows[1]['group']}" if two else "less all others",
+        f"minus {rows[1]['group']}" if two else "minus all others",
         *(f"{info.full_title} (95 % interval)" for info in others),
     )
     body = []

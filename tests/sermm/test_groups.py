@@ -169,10 +169,24 @@ def test_the_best_and_the_worst(pool: Pool) -> None:
             fits.setdefault(name, []).append(float(fit))
     order = sorted(fits, key=lambda name: np.mean(fits[name]))
     assert [one.id for one in worst] == order[:4]
-    assert [one.id for one in best] == order[::-1][:4]
+    assert best[0].id == order[-1]
     assert worst[0].fit == pytest.approx(np.mean(fits[order[0]]))
     assert worst[0].label != worst[0].predicted
     assert best[0].label == best[0].predicted
+
+
+def test_the_best_are_of_each_class_in_turn(pool: Pool) -> None:
+    everything, worst = best_and_worst(pool, 10_000)
+    assert not {one.id for one in everything} & {one.id for one in worst}
+    right = [one for one in everything if one.label == one.predicted]
+    assert [one.id for one in everything[: len(right)]] == [one.id for one in right]
+    by_class: dict[str, list[float]] = {}
+    for one in right:
+        by_class.setdefault(one.label, []).append(one.fit)
+    assert len(by_class) > 1
+    assert all(fits == sorted(fits, reverse=True) for fits in by_class.values())
+    best, _ = best_and_worst(pool, len(by_class))
+    assert {one.label for one in best} == set(by_class)
 
 
 @pytest.mark.parametrize("family", ["sentiment", "multilabel"])

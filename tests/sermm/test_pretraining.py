@@ -65,7 +65,7 @@ def test_pretraining_ends_with_controls_beside_its_error(place: Workplace) -> No
     page = (place.folder / "runs" / "pretrain_demo" / "report.html").read_text()
     assert "masked MAE" in page
     assert "trivial: nearest visible frame" in page
-    assert "less line between visible frames" in page
+    assert "minus line between visible frames" in page
     assert re.search(r"mean absolute error \d\.\d\d over [\d,]+ hidden values", page)
     assert ", predicted" not in page
 

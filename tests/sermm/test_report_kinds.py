@@ -305,7 +305,7 @@ def test_what_a_model_has_over_chance(
 ) -> None:
     summary = summaries["intensity"]
     table = over_chance_table(summary)
-    assert table.columns[1:] == ("less mean of training part", "less always zero")
+    assert table.columns[1:] == ("minus mean of training part", "minus always zero")
     assert len(table.rows) == len(tables.scoring_of(summary).metrics)
     zero, mae = summary["trivial"]["zero"]["mae"], summary["metrics"]["mae"]["pooled"]
     assert zero["difference"] == pytest.approx(mae - zero["pooled"])
