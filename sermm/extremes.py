@@ -36,8 +36,8 @@ class Judged:
 def best_and_worst(pool: Pool, number: int = NUMBER) -> tuple[list[Judged], list[Judged]]:
     """The utterances with the highest and with the lowest fit, at most half of all each.
 
-    The best of classes are those that are right, of each class in turn: a model that is surest of one
-    class would else show nothing but that.
+    The best of classes are those that are right, of each class in turn: a model that is surest of
+    one class would else show nothing but that.
     """
     fits: dict[str, list[float]] = {}
     said: dict[str, list[FloatArray]] = {}
@@ -82,7 +82,7 @@ def best_and_worst(pool: Pool, number: int = NUMBER) -> tuple[list[Judged], list
 
 
 def extreme_ids(said: Predictions, number: int = NUMBER) -> list[str]:
-    """The ids with the highest fit (of classes, of each class) and the lowest in one run, sorted."""
+    """The ids with the highest fit (of classes: of each) and the lowest in one run, sorted."""
     fits, _ = _fits(said)
     order = sorted(range(len(said.ids)), key=lambda row: (-float(fits[row]), said.ids[row]))
     kept = {said.ids[row] for row in (*order[:number], *order[-number:])}
