@@ -25,6 +25,9 @@ from tests.sermm.workplace import (
     Workplace,
     become_a_program,
     call_main,
+    children_of,
+    copy_of_this,
+    has_ended,
     read_json,
     wait_for,
     wait_until,
@@ -107,17 +110,14 @@ class Copies:
         assert command[:3] == [sys.executable, "-m", "sermm"]
         self.commands.append(command)
         self.environments.append(env)
-        pid = os.fork()
-        if pid == 0:
-            status = 99
-            try:
-                os.setsid()
-                become_a_program(stdout.fileno())
-                self.prepare(command)
-                status = call_main(command[3:])
-            finally:
-                os._exit(status)
-        return Copy(pid)
+
+        def run() -> int:
+            os.setsid()
+            become_a_program(stdout.fileno())
+            self.prepare(command)
+            return call_main(command[3:])
+
+        return Copy(copy_of_this(run))
 
     def folds(self) -> list[str]:
         """Of what was started."""
@@ -265,31 +265,25 @@ def test_another_configuration_is_refused_before_anything_starts(
     assert not (place.folder / "runs" / "linear_demo" / "experiment.yaml").exists()
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopping_a_plan_leaves_no_process_and_no_half_file(
-    place: Workplace, copies: Copies, number: signal.Signals
+    place: Workplace, copies: Copies, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = settings(place, "optim.epochs=4000", "data.num_workers=1")
+    # neither do the runs end by themselves nor are they killed before they have ended
+    arguments = settings(place, "optim.epochs=1000000", "data.num_workers=1")
+    monkeypatch.setattr(children, "_STOP_S", 600.0)
     folders = run_folders(place)
     pid = place.fork("experiment", *arguments)
     wait_until(lambda: all((folder / "history.csv").exists() for folder in folders[:2]))
-    children = [int((folder / ".lock").read_text()) for folder in folders[:2]]
-    assert all(map(is_alive, children))
+    runs = [int((folder / ".lock").read_text()) for folder in folders[:2]]
+    workers = [worker for run in runs for worker in children_of(run)]
+    assert len(workers) >= 2
+    assert not any(map(has_ended, (*runs, *workers)))
     os.kill(pid, number)
     assert wait_for(pid) == 130
     assert place.said_by_fork().endswith("stopped; run the same command again to go on\n")
-    assert not any(map(is_alive, children))
-    # nor of their loader workers; whoever inherits them has to fetch their status
-    for child in children:
-        wait_until(lambda group=child: not is_alive(-group))
+    assert all(map(has_ended, runs))
+    wait_until(lambda: all(map(has_ended, workers)))
     assert not list((place.folder / "runs").rglob("*.part"))
     assert not (folders[2] / "environment.json").exists()
 
@@ -305,16 +299,22 @@ def test_runs_are_packed_on_gpus(
     fold = re.compile(r"fold=\d").search
 
     def work(command: Sequence[str]) -> None:
-        """Wait for company, or fail for want of memory; the second attempt succeeds."""
+        """Fail for want of memory beside another, which stays until then; then succeed."""
         found = fold(" ".join(command))
         assert found is not None
         name = found[0]
         (seen / f"{name} {copies.environments[-1]['CUDA_VISIBLE_DEVICES']}").touch()
-        if name == "fold=2" and not (seen / "again").exists():
-            (seen / "again").touch()
+        if name == "fold=2" and not list(seen.glob("failed *")):
+            (seen / f"failed {os.getpid()}").touch()
             print("error: memory in training: expected enough for every batch, got too little")
             os._exit(1)
-        wait_until(lambda: len(list(seen.glob("fold=*"))) >= 3)
+        wait_until(company_has_gone)
+
+    def company_has_gone() -> bool:
+        """The plan has fetched the status of the one that failed."""
+        return any(
+            not Path("/proc", path.name.split()[1]).exists() for path in seen.glob("failed *")
+        )
 
     copies.prepare = work
     arguments = settings(place, "trainer.accelerator=auto", "plan.runs_per_gpu=2")
@@ -342,11 +342,11 @@ def test_one_run_at_a_time_on_a_gpu(
 
 
 STUBBORN = """
-import signal, sys, time
+import signal
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)
 open("ready", "w").close()
-time.sleep(60)
+signal.pause()
 """
 
 
@@ -368,7 +368,7 @@ def test_a_child_that_does_not_listen_is_killed(
 
 def test_a_second_ctrl_c_kills_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(children, "_STOP_S", 60.0)
+    monkeypatch.setattr(children, "_STOP_S", 600.0)
     process = stubborn(tmp_path)
     handler = signal.signal(signal.SIGUSR1, signal.default_int_handler)
     impatient = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGUSR1])
@@ -393,12 +393,12 @@ def test_a_plan_in_processes_of_its_own(place: Workplace) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         wait_until(lambda: all((folder / "history.csv").exists() for folder in folders))
-        children = [int((folder / ".lock").read_text()) for folder in folders]
+        runs = [int((folder / ".lock").read_text()) for folder in folders]
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
         assert process.stdout is not None
         assert process.stdout.read().endswith("stopped; run the same command again to go on\n")
-    assert not any(map(is_alive, children))
+    assert all(map(has_ended, runs))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     for fold, folder in enumerate(folders):

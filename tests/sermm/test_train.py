@@ -27,7 +27,7 @@ from tests.sermm.workplace import (
     read_json,
     read_table,
     wait_for,
-    wait_until,
+    wait_for_stop,
 )
 
 
@@ -53,6 +53,11 @@ def at_write(name: str, times: int, *, after: bool, act: Callable[[], None]) -> 
         return result
 
     Path.replace = watched  # type: ignore[assignment, method-assign]
+
+
+def stop_here() -> None:
+    """Stand still until somebody else goes on with this process, or kills it."""
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def kill_at(name: str, times: int = 1, *, after: bool = False) -> Callable[[], None]:
@@ -171,36 +176,54 @@ def test_a_run_killed_anywhere_goes_on_each_time(place: Workplace, number: int) 
     kill_somewhere(place, list(TASKS)[number % len(TASKS)], random.Random(number))
 
 
+# `sermm`, which stands still after its second epoch: it cannot end before it is killed
+STANDS_STILL = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from sermm.__main__ import main
+from tests.sermm.test_train import at_write, stop_here
+at_write("history.csv", 2, after=True, act=stop_here)
+main()
+"""
+
+
 def test_a_process_of_its_own_is_killed_and_goes_on_in_another(place: Workplace) -> None:
     settings = ("optim.epochs=30", "data.num_workers=1")
     undisturbed = place.fit("linear", "name=undisturbed", *settings)
+    settings = (*settings, "name=killed")
     folder = place.run_folder("linear", "name=killed")
     with subprocess.Popen(
-        [sys.executable, "-m", "sermm", "fit", *place.settings("linear", "name=killed", *settings)],
+        [sys.executable, "-c", STANDS_STILL, "fit", *place.settings("linear", *settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
         text=True,
     ) as process:
-        wait_until(lambda: num_epochs(folder) > 0)
+        wait_for_stop(process.pid)
         process.kill()
         assert process.wait() == -signal.SIGKILL
         # loader workers see that their parent is gone; nothing was said until then
         assert process.stdout is not None
         assert process.stdout.read() == ""
-    assert 0 < num_epochs(folder) < 30
+    assert num_epochs(folder) == 2
     assert "fit linear_demo" in read_json(folder / "environment.json")["command"]
-    assert_same_run(place.fit("linear", "name=killed", *settings), undisturbed)
+    assert_same_run(place.fit("linear", *settings), undisturbed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_so_and_goes_on(place: Workplace, number: signal.Signals) -> None:
-    settings = ("optim.epochs=30",)
+    settings = ("optim.epochs=5",)
     undisturbed = place.fit("linear", "name=undisturbed", *settings)
-    pid = place.fork("fit", *place.settings("linear", "name=stopped", *settings))
+    pid = place.fork(
+        "fit",
+        *place.settings("linear", "name=stopped", *settings),
+        # where it waits for the signal, so that it cannot end before
+        prepare=lambda: at_write("history.csv", 3, after=False, act=stop_here),
+    )
     folder = place.run_folder("linear", "name=stopped")
-    wait_until(lambda: num_epochs(folder) > 2)
+    wait_for_stop(pid)
     os.kill(pid, number)
+    os.kill(pid, signal.SIGCONT)
     assert wait_for(pid) == 130
     assert place.said_by_fork() == "stopped; run the same command again to go on\n"
     assert not list(folder.rglob("*.part"))
@@ -313,16 +336,12 @@ def test_a_damaged_checkpoint_is_named(place: Workplace, name: str, damage: str)
 
 
 def test_two_processes_do_not_share_a_run(place: Workplace) -> None:
-    def wait() -> None:
-        time.sleep(600)
-
     first = place.fork(
         "fit",
         *place.settings("linear"),
-        prepare=lambda: at_write("last.ckpt", 1, after=True, act=wait),
+        prepare=lambda: at_write("last.ckpt", 1, after=True, act=stop_here),
     )
-    folder = place.run_folder("linear")
-    wait_until((folder / "checkpoints" / "last.ckpt").exists)
+    wait_for_stop(first)
     said = place.sermm("fit", *place.settings("linear"))
     assert said.status == 1
     assert f"got process {first} at work on it" in said.err

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,11 +99,8 @@ class Workplace:
             arguments: Of the command line.
             prepare: Called in the copy first.
         """
-        pid = os.fork()
-        if pid:
-            return pid
-        status = 99
-        try:
+
+        def command() -> int:
             os.setsid()
             become_a_program(
                 os.open(
@@ -111,13 +108,29 @@ class Workplace:
                 )
             )
             prepare()
-            status = call_main(arguments)
-        finally:
-            os._exit(status)
+            return call_main(arguments)
+
+        return copy_of_this(command)
 
     def said_by_fork(self) -> str:
         """Everything that the last copy printed."""
         return (self.folder / "fork.txt").read_text()
+
+
+def copy_of_this(work: Callable[[], int | None]) -> int:
+    """Do something in a copy of this process, which then ends; returns its id.
+
+    Its exit status is what the work returns, or 99 after an error: it never comes back to the test.
+    """
+    if pid := os.fork():
+        return pid
+    status = 99
+    try:
+        status = work() or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def become_a_program(handle: int) -> None:
@@ -142,8 +155,8 @@ def call_main(arguments: Sequence[str]) -> int:
     return 1
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
-    """Look again and again until it holds."""
+def wait_until(condition: Callable[[], object], timeout_s: float = 600.0) -> None:
+    """Look again and again until it holds; the limit is against hanging alone."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -153,6 +166,12 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 120.0) -> Non
 def wait_for(pid: int) -> int:
     """The exit status of a child; minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def wait_for_stop(pid: int) -> None:
+    """Until a child has stopped itself (SIGSTOP), where nothing happens until it is told more."""
+    status = os.waitpid(pid, os.WUNTRACED)[1]
+    assert os.WIFSTOPPED(status), f"it has ended: {os.waitstatus_to_exitcode(status)}"
 
 
 def has_ended(pid: int) -> bool:
@@ -165,8 +184,11 @@ def has_ended(pid: int) -> bool:
 
 def children_of(pid: int) -> list[int]:
     """Processes that a process has started, by any of its threads (Linux)."""
-    threads = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for path in threads for child in path.read_text().split()]
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found += map(int, thread.read_text().split())
+    return found
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
