@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import optuna
 import yaml
 from optuna.trial import TrialState
 
+from data_modules.atomic import write_text
 from data_modules.errors import DataError, RunFailedError
 from sermm.children import Child, end_groups, start_child
 from sermm.config import Config
@@ -149,8 +149,8 @@ class Search:
         record = {"file": dict(self.sweep.tree), "settings": list(self.options.overrides)}
         path = self.folder / "sweep.yaml"
         text = yaml.safe_dump(record, sort_keys=False)
-        with suppress(FileExistsError), path.open("x", encoding="utf-8") as stream:
-            stream.write(text)
+        if not path.is_file():  # whole at every moment: others may begin, and be killed, now
+            write_text(path, text)
         if path.read_text(encoding="utf-8") != text:
             raise DataError(
                 self.folder,
@@ -192,11 +192,12 @@ class Search:
             worker = trial.user_attrs.get("worker")
             if worker is None or worker == self.number or is_alive(self.folder, worker):
                 continue
-            with suppress(RuntimeError, optuna.exceptions.UpdateFinishedTrialError):
-                # one of several that see it comes first
+            try:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-                self._again(values_of(trial), trial.user_attrs)
-                say(f"  trial {trial.number}: its worker is gone; tried again", style="yellow")
+            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+                continue  # it had ended when its worker went, or another worker saw it first
+            self._again(values_of(trial), trial.user_attrs)
+            say(f"  trial {trial.number}: its worker is gone; tried again", style="yellow")
 
     def _again(self, values: dict[str, Any], attributes: dict[str, Any]) -> None:
         kept = {name: attributes[name] for name in ("default",) if name in attributes}

@@ -14,6 +14,7 @@ from sermm.engines import Engine
 from sermm.gpus import Packing
 from sermm.jobs import Command, Job, _end_with_parent, run_jobs
 from sermm.jobs_watch import Queue, last_line
+from tests.sermm.workplace import wait_until
 
 # submitit forgets the controllers of jobs that ended
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
@@ -116,7 +117,7 @@ def test_an_interruption_ends_the_jobs(tmp_path: Path, monkeypatch: pytest.Monke
             title="t",
             on_poll=interrupt,
         )
-    assert not processes_that(str(tmp_path))
+    wait_until(lambda: not processes_that(str(tmp_path)))
 
 
 def test_a_job_that_left_the_queue_without_a_result_is_noticed(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ import pytest
 from data_modules.errors import ConfigError
 from sermm.compose import load_config
 from sermm.ranks import is_first, watch_ranks
-from tests.sermm.workplace import become_a_program, has_ended, wait_for, wait_until
+from tests.sermm.workplace import become_a_program, copy_of_this, has_ended, wait_for, wait_until
 
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
 
@@ -41,14 +41,13 @@ def test_tasks_of_slurm_are_counted_by_machine(task: None, monkeypatch: pytest.M
 
 def become(folder: Path, work: Callable[[], None]) -> int:
     """A copy of this process that does its work and then waits; its output goes to ``said``."""
-    if pid := os.fork():
-        return pid
-    try:
+
+    def run() -> None:
         become_a_program(os.open(folder / "said", os.O_WRONLY | os.O_CREAT))
         work()
-        time.sleep(600)
-    finally:
-        os._exit(99)
+        signal.pause()
+
+    return copy_of_this(run)
 
 
 def starting(num_ranks: int) -> SimpleNamespace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import signal
 from dataclasses import replace
 
 import pytest
@@ -21,7 +21,7 @@ from sermm.trial import (
     read_trial_value,
     strip_sweep_variables,
 )
-from tests.sermm.workplace import Workplace, read_json
+from tests.sermm.workplace import Workplace, copy_of_this, read_json, wait_for
 
 
 def test_a_trial_selects_as_the_tested_run_does(place: Workplace) -> None:
@@ -177,15 +177,17 @@ def test_a_trial_ends_with_the_agent_that_started_it() -> None:
     """The agent ends without a word; the kernel ends the trial."""
     ready, is_ready = os.pipe()
     alive, is_alive = os.pipe()
-    if (agent := os.fork()) == 0:
-        if os.fork() == 0:
-            end_with_parent()
-            os.write(is_ready, b"x")
-            while True:
-                time.sleep(1)
+
+    def trial() -> None:
+        end_with_parent()
+        os.write(is_ready, b"x")
+        signal.pause()
+
+    def agent() -> None:
+        copy_of_this(trial)
         os.read(ready, 1)
-        os._exit(0)
-    os.waitpid(agent, 0)
+
+    assert wait_for(copy_of_this(agent)) == 0
     os.close(is_alive)
     # the trial held the last other end of the pipe
     assert os.read(alive, 1) == b""

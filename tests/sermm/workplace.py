@@ -117,16 +117,18 @@ class Workplace:
         return (self.folder / "fork.txt").read_text()
 
 
-def copy_of_this(work: Callable[[], int | None]) -> int:
+def copy_of_this(work: Callable[[], object]) -> int:
     """Do something in a copy of this process, which then ends; returns its id.
 
-    Its exit status is what the work returns, or 99 after an error: it never comes back to the test.
+    Its exit status is the number that the work returns, else 0, and 99 after an error: it never
+    comes back to the test.
     """
     if pid := os.fork():
         return pid
     status = 99
     try:
-        status = work() or 0
+        result = work()
+        status = result if isinstance(result, int) else 0
     except BaseException:
         traceback.print_exc()
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import time
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,7 +22,14 @@ from sermm.sweep.local import Search, SearchOptions, how_many
 from sermm.sweep.study import best_of, heard_out, open_study, values_of
 from sermm.sweep.workers import is_alive, work_on
 from tests.sermm.sweep.test_file import COMMAND, GOOD, write
-from tests.sermm.workplace import Workplace, read_json, wait_for, wait_until
+from tests.sermm.workplace import (
+    Workplace,
+    copy_of_this,
+    has_ended,
+    read_json,
+    wait_for,
+    wait_until,
+)
 
 # what stands in for `sermm trial`: scores that rise to a peak at lr 0.05
 STAND_IN = """
@@ -35,8 +41,9 @@ folder = pathlib.Path(given["runs"]) / given["name"]
 run = folder / "fold=0,seed=0,size=all"
 run.mkdir(parents=True, exist_ok=True)
 (folder / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
-marker = folder / "times"
-marker.write_text(marker.read_text() + "x" if marker.exists() else "x")
+(folder / f"pid={os.getpid()}").touch()
+with (folder / "times").open("a") as marker:
+    marker.write("x")
 behave = os.environ.get("BEHAVE", "")
 if behave == "fail" or (behave == "fail once" and not pathlib.Path("failed").exists()):
     pathlib.Path("failed").touch()
@@ -211,13 +218,14 @@ def test_a_killed_worker_loses_its_trials_to_the_next(
 ) -> None:
     monkeypatch.setenv("BEHAVE", "hang")
     found = search(trials, count=3, workers=2)
-    if (pid := os.fork()) == 0:
-        found.run()
-        os._exit(0)
+    pid = copy_of_this(found.run)
     wait_until(lambda: len(list(found.folder.glob("*/times"))) == 2)
     os.kill(pid, signal.SIGKILL)
     wait_for(pid)
     (trials / "go").touch()
+    # a trial ends with its worker, and no other one meets it in its folder
+    lost_pids = [int(path.name[4:]) for path in found.folder.glob("*/pid=*")]
+    wait_until(lambda: all(map(has_ended, lost_pids)))
     study = search(trials, count=3, workers=2).run()
     assert sorted(states(study)) == ["COMPLETE"] * 3 + ["FAIL"] * 2
     lost = [values_of(t) for t in study.get_trials(states=(TrialState.FAIL,))]
@@ -225,15 +233,27 @@ def test_a_killed_worker_loses_its_trials_to_the_next(
     assert all(values in kept for values in lost)
 
 
+def test_a_trial_that_ends_while_its_worker_is_looked_for_is_left_alone(
+    trials: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = search(trials, count=1)
+    found.study, found.number = open_study(found.sweep, found.folder, seed=0), 1
+    trial = found.study.ask()
+    trial.set_user_attr("worker", 2)
+
+    def ends_and_goes(folder: Path, number: int) -> bool:
+        found.study.tell(trial, 0.5)
+        return False
+
+    monkeypatch.setattr("sermm.sweep.local.is_alive", ends_and_goes)
+    found._requeue_orphans()
+    assert states(found.study) == ["COMPLETE"]
+
+
 def test_two_processes_share_a_sweep(trials: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEHAVE", "hang")  # until both have begun a trial
     found = search(trials, count=8, workers=1)
-    children = []
-    for _ in range(2):
-        if (pid := os.fork()) == 0:
-            search(trials, count=8, workers=1).run()
-            os._exit(0)
-        children.append(pid)
+    children = [copy_of_this(found.run) for _ in range(2)]
     try:
         wait_until(lambda: len(list(found.folder.glob("*/times"))) == 2)
     finally:
@@ -303,10 +323,13 @@ def test_a_damaged_journal_is_told(trials: Path) -> None:
 
 def test_workers_are_numbered_and_known_to_live(tmp_path: Path) -> None:
     reader, writer = os.pipe()
-    if (pid := os.fork()) == 0:
+
+    def work() -> None:
         with work_on(tmp_path) as number:
             os.write(writer, bytes([number]))
-            time.sleep(1000)
+            signal.pause()
+
+    pid = copy_of_this(work)
     assert os.read(reader, 1) == b"\x01"
     assert is_alive(tmp_path, 1)
     assert not is_alive(tmp_path, 2)
