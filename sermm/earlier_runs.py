@@ -204,10 +204,10 @@ def expect_unseen_by_stage_ones(config: Config, test: Collection[str]) -> None:
         expect_unseen(earlier, test, key=key, same=True)
 
 
-def stage_one_state(config: Config) -> list[str]:
-    """What tells the first stages of an experiment from others, for the hash of its data."""
-    told = []
-    for _, name in sorted(stage_ones(config).items()):
+def earlier_state(config: Config) -> list[str]:
+    """What tells the experiments that a run takes weights from from others, for its data's hash."""
+    told, start = [], config.model.backbone.start
+    for name in [name for _, name in sorted(stage_ones(config).items())] + [start] * bool(start):
         folder = experiment_folder_of(config, name)
         for path in sorted(folder.glob("*/environment.json"))[:1]:
             record = read_json_object(path)

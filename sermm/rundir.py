@@ -68,7 +68,7 @@ def is_done(config: Config, data_sha256: str) -> bool:
         raise ConfigError(
             folder,
             expected="a run on the data as it is now",
-            got="one on other data (labels, texts, words, audio or folds have changed)",
+            got="one on other data (labels, texts, words, audio, folds or first stages differ)",
             fix=f"give this one another name (name={config.name}_2), or remove the folder",
         )
     return is_finished(folder) if config.test else (folder / VALIDATION_NAME).is_file()

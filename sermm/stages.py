@@ -32,7 +32,7 @@ from sermm.config import (
     ready_features,
     tunes_speech,
 )
-from sermm.earlier_runs import stage_one_state
+from sermm.earlier_runs import earlier_state
 from sermm.inputs import check_inputs, corpus_root
 from sermm.schemes import scheme_of
 from sermm.terminal import progress_bar, say
@@ -220,8 +220,8 @@ def hash_of_data(config: Config, prepared: Prepared, selection: Selection) -> st
     found = data_sha256(
         replace(selection, utterances=read), audio_hash, soft_labels=config.data.soft_labels
     )
-    if state := stage_one_state(config):
-        # encoders that another experiment has trained are data of this one
+    if state := earlier_state(config):
+        # weights that another experiment has trained are data of this one
         found = hashlib.sha256("\n".join([found, *state]).encode()).hexdigest()
     if config.model.task != "pretrain" or not config.model.pretrain.unlabelled:
         return found

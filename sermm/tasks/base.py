@@ -52,8 +52,8 @@ class EmotionTask(L.LightningModule):
     Attributes:
         run_seed: From which each epoch derives its own; whoever trains sets it.
         num_updates: Of the whole run; whoever trains sets it. None leaves it to Lightning.
-        train_sums: ``(2,)`` since the last validation: loss times utterances, and utterances, of
-            this rank; None where nothing was trained.
+        train_sums: ``(2,)`` since the last validation, of this rank: sum of loss times weight, and
+            of the weights; None where nothing was trained.
         absent: Modalities, of those in :attr:`modalities`, that the model has to do without now.
     """
 
@@ -106,12 +106,10 @@ class EmotionTask(L.LightningModule):
         if not torch.isfinite(loss):
             raise not_finite(stage, loss, scores, batch)
         if stage == "train":
-            added = torch.stack([loss.detach() * len(batch), loss.new_tensor(len(batch))])
-            self.train_sums = added if self.train_sums is None else self.train_sums + added
+            self.count_training_loss(loss, len(batch))
             return loss
-        if self._seen.issuperset(batch.utterance_ids):
-            return loss  # a rank with fewer batches than others repeats one to keep in step
-        self._seen.update(batch.utterance_ids)
+        if self.repeats(batch):
+            return loss
         outcomes, probabilities = self.output.predict(scores)
         if stage == "val":
             self.val_loss.update(loss, weight=self.output.loss_weight(batch))
@@ -127,6 +125,18 @@ class EmotionTask(L.LightningModule):
                 )
             )
         return loss
+
+    def count_training_loss(self, loss: Tensor, weight: int) -> None:
+        """Add the mean loss of a training batch, with its weight, to what is logged."""
+        added = torch.stack([loss.detach() * weight, loss.new_tensor(weight)])
+        self.train_sums = added if self.train_sums is None else self.train_sums + added
+
+    def repeats(self, batch: Batch) -> bool:
+        """Whether a batch came before: a rank with fewer repeats one to keep in step."""
+        if self._seen.issuperset(batch.utterance_ids):
+            return True
+        self._seen.update(batch.utterance_ids)
+        return False
 
     def loss_weight(self, batch: Batch) -> Tensor | int:
         """What the mean loss of a training batch is divided by."""

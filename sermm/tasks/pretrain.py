@@ -102,7 +102,9 @@ class PretrainTask(EmotionTask):
         if not torch.isfinite(loss):
             raise not_finite(stage, loss, said.flatten(1), batch)
         if stage == "train":
-            self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+            self.count_training_loss(loss, aimed.targets.numel())
+            return loss
+        if self.repeats(batch):
             return loss
         guesses = fill_controls(standard, lengths, hidden)
         outcomes = _errors(said, standard, hidden)

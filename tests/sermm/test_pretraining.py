@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,18 @@ def test_a_start_that_cannot_be(place: Workplace) -> None:
     assert said.status == 2
     assert "fold=3,seed=0,size=all, got none" in said.err
     assert not (place.folder / "runs" / "finetune_demo").exists()
+
+
+def test_what_started_from_another_pretraining_is_refused(place: Workplace) -> None:
+    fit(place, "pretrain_demo", "optim.epochs=1")
+    fit(place, "finetune_demo", "optim.epochs=1")
+    again = place.sermm("fit", "finetune_demo", *arguments(place, "optim.epochs=1"))
+    assert again.status == 0, again.err
+    shutil.rmtree(place.folder / "runs" / "pretrain_demo")
+    fit(place, "pretrain_demo", "optim.epochs=1", "model.pretrain.mask_share=0.6")
+    said = place.sermm("fit", "finetune_demo", *arguments(place, "optim.epochs=1"))
+    assert said.status == 2
+    assert "expected a run on the data as it is now" in said.err
 
 
 def test_a_start_that_heard_the_test_part(place: Workplace) -> None:
