@@ -142,7 +142,9 @@ class Guard:
         try:
             await self.app(scope, self._bounded(_UPLOAD, receive), _guarded(noted))
         except ClientDisconnect:
-            # too large, or the sender has gone and hears nothing
+            # too large, or the sender has gone and hears nothing; what came goes first
+            self.uploads.end([])
+            status = 0
             await _refuse(send, 413, "too large")
         finally:
             if status:

@@ -306,9 +306,10 @@ def test_a_killed_maker_leaves_no_corpus_and_the_next_one_makes_it(
 ) -> None:
     folder = tmp_path / "demo"
     code = (
-        "from pathlib import Path\n"
+        "import time\nfrom pathlib import Path\n"
         "from data_modules.corpora.demo import make_demo\n"
-        f"make_demo(Path({str(folder)!r}), on_progress=lambda *step: print(*step, flush=True))\n"
+        "def report(*step):\n    print(*step, flush=True)\n    time.sleep(1000)  # until killed\n"
+        f"make_demo(Path({str(folder)!r}), on_progress=report)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True

@@ -20,7 +20,7 @@ class Act:
         status: Instead of the file.
         headers: In addition.
         stop_after: Bytes of the body after which the connection is closed.
-        stall_after: Bytes of the body after which nothing more comes.
+        stall_after: Bytes of the body after which nothing more comes, until the server closes.
         ranges: Whether ``Range`` is honoured.
         conditions: Whether ``If-Range`` is honoured.
         length: What ``Content-Length`` says; None to send none.
@@ -172,7 +172,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                     return
             self.wfile.flush()
             if act.stall_after is not None:
-                server.closing.wait(10)
+                server.closing.wait()
             if ends:
                 self.close_connection = True
             elif act.chunked:

@@ -160,12 +160,12 @@ def test_a_name_that_appeared_meanwhile_is_not_overwritten(
 
 
 def big(server: Server) -> Source:
-    """EmoDB in an archive large enough to be stopped in, from a slow server."""
+    """EmoDB in an archive that does not arrive whole before somebody asks again."""
     source = offer(server, "emodb")
     assert source.archive is not None
     members = ARCHIVES["emodb"] | {"emodb/noise.bin": os.urandom(2_500_000)}
     content = releases.zip_of(members)
-    url = server.put("/archive.zip", content, Act(slow_s=0.001), modified="yesterday")
+    url = server.put("/archive.zip", content, Act(stall_after=1_000_000), modified="yesterday")
     file = replace(source.archive.file, urls=(url,), size=len(content), checksum=None)
     return replace(source, archive=replace(source.archive, file=file))
 
@@ -183,7 +183,7 @@ def test_a_killed_and_a_stopped_process_go_on_where_they_were(
         part = tmp_path / ".download" / "files" / "emodb.zip.part"
         wait_until(lambda: part.exists() and part.stat().st_size > 100_000)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
     assert process.returncode == status
     assert errors.decode() == (
         "" if number == signal.SIGKILL else "stopped; run the same command again to go on\n"

@@ -10,7 +10,7 @@ import pytest
 from data_modules.download import Pace, Record, Source, download
 from tests.data_modules.download import releases
 
-PACE = Pace(attempts=3, first_wait_s=0.01, stall_s=10.0, resume_from=0)
+PACE = Pace(attempts=3, first_wait_s=0.01, stall_s=600.0, resume_from=0)
 OWN = {"SHA256SUMS", "download.json"}
 
 

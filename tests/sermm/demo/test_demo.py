@@ -90,10 +90,12 @@ def page(
             (folder,) = temp.glob("sermm-demo-*")
             assert folder.stat().st_mode & 0o077 == 0
             clip = tree.clip_path(small_release, CLIP)
-            with httpx.Client(base_url=url, trust_env=False, timeout=120) as client:
+            # a connection each: the server may close one that it kept while we ask again
+            limits = httpx.Limits(max_keepalive_connections=0)
+            with httpx.Client(base_url=url, trust_env=False, timeout=600, limits=limits) as client:
                 yield Page(client, folder, run, sermm.load(run), clip)
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=120)
+            process.wait(timeout=600)
         assert not list(temp.glob("sermm-demo-*"))
 
 
