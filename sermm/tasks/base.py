@@ -106,7 +106,7 @@ class EmotionTask(L.LightningModule):
         if not torch.isfinite(loss):
             raise not_finite(stage, loss, scores, batch)
         if stage == "train":
-            self.count_training_loss(loss, len(batch))
+            self.count_training_loss(loss, self.output.loss_weight(batch))
             return loss
         if self.repeats(batch):
             return loss
@@ -126,9 +126,11 @@ class EmotionTask(L.LightningModule):
             )
         return loss
 
-    def count_training_loss(self, loss: Tensor, weight: int) -> None:
+    def count_training_loss(self, loss: Tensor, weight: Tensor | int) -> None:
         """Add the mean loss of a training batch, with its weight, to what is logged."""
-        added = torch.stack([loss.detach() * weight, loss.new_tensor(weight)])
+        value = loss.detach().float()  # where weights have 16 bits, sums need more
+        own = torch.as_tensor(weight).to(value)
+        added = torch.stack([value * own, own])
         self.train_sums = added if self.train_sums is None else self.train_sums + added
 
     def repeats(self, batch: Batch) -> bool:
@@ -147,11 +149,11 @@ class EmotionTask(L.LightningModule):
         loss = self.shared_step(batch, "train")
         if self._batches_an_update == 1:
             return loss
-        weight = torch.as_tensor(self.loss_weight(batch)).to(loss)
+        weight = torch.as_tensor(self.loss_weight(batch)).to(loss.device, torch.float32)
         self._update_weight = (
             weight if self._update_weight is None else self._update_weight + weight
         )
-        return loss * weight
+        return loss * weight.to(loss)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide summed gradients by the weight of all utterances of the update.

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from sermm.checkpoints import read_checkpoint
+from tests.sermm.test_pretraining import arguments
 from tests.sermm.test_train import assert_same_run, kill_at
 from tests.sermm.workplace import (
     Workplace,
@@ -116,6 +117,22 @@ def test_two_processes_train_and_predict_as_one(place: Workplace, strategy: str)
         torch.testing.assert_close(weights[1][name], values, atol=2e-4, rtol=1e-3)
     metrics = [read_json(folder / "metrics.json") for folder in (one, two)]
     assert metrics[0]["num_parameters"] == metrics[1]["num_parameters"]
+
+
+def test_two_processes_pretrain_as_one(place: Workplace) -> None:
+    """What a batch weighs is its hidden frames; repeated validation batches count once."""
+    settings = ("model.dropout=0", "data.eval_batch_size=6", "optim.epochs=2", "optim.accumulate=2")
+    one = arguments(place, "name=one", *settings, "data.batch_size=4")
+    assert place.sermm("fit", "pretrain_demo", *one).status == 0
+    two = arguments(place, "name=two", *settings, "data.batch_size=2", *TWO)
+    assert run_in_two(place, "fit", "pretrain_demo", *two) == [0, 0], place.said_by_fork()
+    folders = [place.run_folder("span", f"name={name}") for name in ("one", "two")]
+    for name in ("predictions.csv", "history.csv"):
+        mine, theirs = (read_table(folder / name) for folder in folders)
+        assert len(mine) == len(theirs)
+        for row, twin in zip(mine, theirs, strict=True):
+            for column in row.keys() - {"utterance_id", "speaker"}:
+                assert float(twin[column]) == pytest.approx(float(row[column]), rel=5e-4), column
 
 
 @pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from sermm.compose import load_config
 from sermm.reconstruction_metrics import CONTROLS
 from sermm.stages import load_ready, make_selection
 from tests.data_modules import csd_tree
-from tests.sermm.workplace import SMALL, Workplace, read_json, read_table
+from tests.sermm.test_train import assert_same_run, kill_at
+from tests.sermm.workplace import SMALL, Workplace, read_json, read_table, wait_for
 
 TINY = (
     "model.backbone.width=8",
@@ -78,6 +80,19 @@ def test_the_same_run_twice_gives_the_same_bytes(place: Workplace) -> None:
     first, second = (read_table(folder / "predictions.csv") for folder in (one, third))
     for row, twin in zip(first, second, strict=True):
         assert float(row["mae"]) == pytest.approx(float(twin["mae"]), abs=1e-5)
+
+
+def test_a_run_killed_within_an_epoch_goes_on_in_it(place: Workplace) -> None:
+    settings = ("optim.epochs=2", "trainer.checkpoint_steps=3", "data.batch_size=4")
+    undisturbed = fit(place, "pretrain_demo", "name=undisturbed", *settings)
+    killed = place.fork(
+        *("fit", "pretrain_demo", *arguments(place, "name=killed", *settings)),
+        prepare=kill_at("last.ckpt", 1, after=True),
+    )
+    assert wait_for(killed) == -signal.SIGKILL, place.said_by_fork()
+    folder = place.folder / "runs" / "killed" / undisturbed.name
+    assert read_checkpoint(folder / "checkpoints" / "last.ckpt")["position"]["num_done"] == 3
+    assert_same_run(fit(place, "pretrain_demo", "name=killed", *settings), undisturbed)
 
 
 @pytest.mark.parametrize("kind", ["transformer", "recurrent"])
