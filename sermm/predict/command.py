@@ -103,9 +103,9 @@ def predict_files(run: str, files: Sequence[str], options: PredictOptions) -> No
     if failed:
         raise RunFailedError(
             "sermm predict",
-            expected=f"all {done} recordings to be usable",
-            got=f"{failed} that are not, each named above",
-            fix="mend or remove them; the rest is predicted",
+            expected="recordings that can be used",
+            got=f"{failed} of {done} that cannot, each named above",
+            fix="mend or remove them" + ("; the rest is predicted" if failed < done else ""),
         )
 
 

@@ -15,6 +15,7 @@ from data_modules.align import choose_words
 from data_modules.aligners import ALIGNERS, Aligner
 from data_modules.audio import SAMPLE_RATE, Array
 from data_modules.batch import Sample
+from data_modules.check.media import SILENT_RMS
 from data_modules.corpora import find_corpus
 from data_modules.dataset import FrameSource, Transcript, UtteranceDataset, WaveformSource
 from data_modules.errors import AlignmentError, ConfigError, DataError, MediaError
@@ -32,6 +33,9 @@ NEW_SOURCES = (*ALIGNERS, CTC)
 
 _LONG = 120 * SAMPLE_RATE
 """Samples beyond which pocketsphinx often loses the thread."""
+
+_MANY_SECONDS = 60
+"""More than an utterance of any corpus that is read here takes."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class Encoder:
         notes: list[str] = []
         frames, waveforms = None, None
         if hears and waveform is not None:
-            self._note_length(waveform, notes)
+            self._note_clip(waveform, notes)
             if tunes_speech(model.config):
                 waveforms = self._waveforms(waveform)
             else:
@@ -206,13 +210,20 @@ class Encoder:
             fix=fix,
         )
 
-    def _note_length(self, waveform: Array, notes: list[str]) -> None:
+    def _note_clip(self, waveform: Array, notes: list[str]) -> None:
         upstream = self.model.upstream
         assert upstream is not None, "a model that hears"
         if len(waveform) < upstream.min_samples:
             notes.append(f"shorter than a window of {upstream.name}, filled up with zeros")
         if upstream.max_samples is not None and len(waveform) > upstream.max_samples:
             notes.append(f"longer than {upstream.name} takes at once, computed in pieces")
+        if np.sqrt(np.mean(np.square(waveform, dtype=np.float64))) < SILENT_RMS:
+            notes.append("silent: below -80 dB of full scale")
+        if len(waveform) > _MANY_SECONDS * SAMPLE_RATE:
+            notes.append(
+                f"one answer for {len(waveform) / SAMPLE_RATE:,.0f} s, and models learn from clips "
+                "of seconds: cut it at silences or into windows"
+            )
 
     def _waveforms(self, waveform: Array) -> WaveformSource:
         """For an upstream that is a part of the task."""

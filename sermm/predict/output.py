@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,27 +107,37 @@ class CsvRows:
 class PrintedTable:
     """A table for reading, printed when all is known."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        from rich.console import Console
-        from rich.table import Table
-
-        self._console = Console(file=stream)
-        self._table = Table("file", "time", "predicted", "")
-        self._table.columns[0].overflow = "fold"
+    def __init__(self, stream: IO[str], kind: str) -> None:
+        self._stream = stream
+        self._values = "ratings" if kind == "regression" else "most likely"
+        self._said: list[Prediction] = []
 
     def write(self, said: Prediction) -> None:
-        """One row: the likeliest three, or all ratings."""
-        from rich.text import Text
-
-        time = "" if said.start_s is None or said.end_s is None else _clock(said)
-        label = Text("not predicted", style="red") if said.error else Text(said.label)
-        likely = sorted(said.probabilities.items(), key=lambda pair: -pair[1])[:3]
-        values = ", ".join(f"{name} {value:.2f}" for name, value in likely or said.ratings.items())
-        self._table.add_row(Text(Path(said.file).name), time, label, Text(values))
+        """One row: the likeliest three, or all ratings, and what a reader must know."""
+        self._said.append(said)
 
     def close(self) -> None:
         """Print it."""
-        self._console.print(self._table)
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("file", "time", "predicted", self._values)
+        table.columns[0].overflow = "fold"
+        # of recordings with one name in several folders the name alone would not say which
+        paths = [Path(said.file).absolute() for said in self._said]
+        shared = os.path.commonpath([path.parent for path in paths] or [Path()])
+        for said, path in zip(self._said, paths, strict=True):
+            clock = "" if said.start_s is None or said.end_s is None else _clock(said)
+            label = Text("not predicted", style="red") if said.error else Text(said.label)
+            table.add_row(Text(os.path.relpath(path, shared)), clock, label, Text(_described(said)))
+        Console(file=self._stream).print(table)
+
+
+def _described(said: Prediction) -> str:
+    likely = sorted(said.probabilities.items(), key=lambda pair: -pair[1])[:3]
+    values = ", ".join(f"{name} {value:.2f}" for name, value in likely or said.ratings.items())
+    return "\n".join(filter(None, (values, said.condition, *said.notes)))
 
 
 def _clock(said: Prediction) -> str:
@@ -173,7 +184,7 @@ def writer_to(
     def build(target: IO[str]) -> Writer:
         if name == "json":
             return JsonLines(target)
-        return CsvRows(target, names, kind) if name == "csv" else PrintedTable(target)
+        return CsvRows(target, names, kind) if name == "csv" else PrintedTable(target, kind)
 
     if output is None:
         writer = build(stream)

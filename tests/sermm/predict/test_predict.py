@@ -124,7 +124,7 @@ def test_files_that_cannot_be_read_do_not_stop_the_others(place: Workplace) -> N
     said = place.sermm("predict", "base", str(folder), "--output", "out.csv")
     assert said.status == 1
     assert said.err.count("not predicted: ") == 3
-    assert "3 that are not" in said.err
+    assert "3 of 8 that cannot" in said.err
     # these files are of no corpus
     assert "release" not in said.err
     assert "sermm prepare" not in said.err
@@ -141,6 +141,24 @@ def test_files_that_cannot_be_read_do_not_stop_the_others(place: Workplace) -> N
     alone = place.sermm("predict", "base", str(folder / f"{TESTED[0]}.wav"), "--format", "json")
     values = lines(alone.out)[0]["probabilities"]
     assert values["sad"] == pytest.approx(float(first["p_sad"]), abs=1e-5)
+
+
+def test_silence_and_length_are_noted(place: Workplace) -> None:
+    run = place.fit("linear", "name=noting")
+    generator = np.random.default_rng(0)
+    for name, samples in (
+        ("silent.wav", np.zeros(16_000)),
+        ("minute.wav", generator.normal(0, 0.01, 61 * 16_000)),
+        ("fine.wav", generator.normal(0, 0.01, 16_000)),
+    ):
+        soundfile.write(place.folder / name, samples, 16_000)
+    model = sermm.load(run)
+    assert model.predict(place.folder / "silent.wav").notes == (
+        "silent: below -80 dB of full scale",
+    )
+    (note,) = model.predict(place.folder / "minute.wav").notes
+    assert note.startswith("one answer for 61 s")
+    assert model.predict(place.folder / "fine.wav").notes == ()
 
 
 def test_errors_advise_the_owner_of_a_file(place: Workplace) -> None:
