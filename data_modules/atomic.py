@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,22 +23,14 @@ def write_atomically(path: Path, write: Callable[[IO[str]], None]) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` that is renamed to it on success and removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    # not by mkstemp: its files are private, and these are meant to be shared like any other
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
-        # mkstemp makes private files; these are meant to be shared with a group like any other
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import IO
@@ -37,6 +38,15 @@ def test_a_failure_half_way_leaves_the_old_file_and_nothing_else(
         write_atomically(path, write)
     assert path.read_text(encoding="utf-8") == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_mask_of_the_process_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can only be asked for by changing it, and two threads that do lose it."""
+    monkeypatch.delattr(os, "umask")
+    write_json(tmp_path / "a.json", {})
+    assert (tmp_path / "a.json").is_file()
 
 
 def test_nobody_sees_the_file_before_it_is_whole(tmp_path: Path) -> None:
