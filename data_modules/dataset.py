@@ -196,15 +196,19 @@ def frame_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Ten
     """
     assert dataset.frames is not None
     count = 0
-    total = total_squares = np.zeros(1)
+    origin = total = total_squares = np.zeros(1)
     for utterance in dataset.utterances:
         frames = np.asarray(dataset.frames.read(utterance), dtype=np.float64)
+        if not count:
+            # a constant then has no deviation, where the squares of its size would leave a trace
+            origin = frames[0]
+        frames = frames - origin
         count += len(frames)
         total = total + frames.sum(axis=0)
         total_squares = total_squares + (frames**2).sum(axis=0)
     mean = total / count
     variance = np.maximum(total_squares / count - mean**2, 0.0)
-    return torch.from_numpy(mean), torch.from_numpy(np.sqrt(variance))
+    return torch.from_numpy(origin + mean), torch.from_numpy(np.sqrt(variance))
 
 
 def pooled_statistics(dataset: UtteranceDataset) -> tuple[torch.Tensor, torch.Tensor]:

@@ -178,6 +178,7 @@ class MaskedBatchNorm(nn.Module):
     """Batch norm of ``(B, C, F)`` by channel, whose statistics in training are of real frames.
 
     A single value a channel has no deviation: then, in training too, the running statistics serve.
+    Sums are float32 at least, whatever the precision of the convolutions around it.
     Ranks keep statistics of their own, as torch's batch norm does.
     """
 
@@ -203,15 +204,16 @@ class MaskedBatchNorm(nn.Module):
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         real = mask.unsqueeze(1)  # (B, 1, F)
-        mean = x.masked_fill(~real, 0.0).sum(dim=(0, 2)) / count
-        centered = (x - mean[:, None]).masked_fill(~real, 0.0)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean = wide.masked_fill(~real, 0.0).sum(dim=(0, 2)) / count
+        centered = (wide - mean[:, None]).masked_fill(~real, 0.0)
         variance = centered.square().sum(dim=(0, 2)) / count
         with torch.no_grad():
             unbiased = variance * (count / (count - 1))
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
             self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centered * scale[:, None] + self.bias[:, None]
+        return (centered * scale[:, None] + self.bias[:, None]).to(x.dtype)
 
 
 def reflect(x: Tensor, mask: Tensor, margin: int) -> Tensor:

@@ -143,11 +143,14 @@ def test_statistics_are_those_of_all_frames(offset: float) -> None:
     np.testing.assert_allclose(std, everything.std(axis=0), rtol=1e-5)
 
 
-def test_a_constant_dimension_has_no_deviation() -> None:
-    source = FrameSource(lambda u: np.full((7, 2), 0.1, dtype=np.float32), 2, STRIDE_S, 0.01)
-    _, std = frame_statistics(dataset(utterance("a"), frames=source))
-    assert not std.isnan().any()
-    assert std.max() < 1e-8
+@pytest.mark.parametrize("value", [0.1, 100.1, -3e4])
+def test_a_constant_dimension_has_no_deviation(value: float) -> None:
+    source = FrameSource(
+        lambda u: np.full((333, 2), value, dtype=np.float32), 2, STRIDE_S, STRIDE_S / 2
+    )
+    mean, std = frame_statistics(dataset(*map(utterance, "abc"), frames=source))
+    assert mean.tolist() == [float(np.float32(value))] * 2
+    assert std.tolist() == [0.0, 0.0]
 
 
 def test_pooled_statistics_are_over_clips() -> None:

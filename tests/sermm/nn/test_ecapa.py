@@ -74,6 +74,18 @@ def test_masked_batch_norm_is_torchs_over_the_real_frames() -> None:
     torch.testing.assert_close(ours.running_var, theirs.running_var)
 
 
+def test_batch_norm_of_half_precision_sums_in_single() -> None:
+    torch.manual_seed(0)
+    values = (8 + torch.randn(4, 3, 500)).bfloat16()
+    mask = length_mask(torch.tensor([500, 400, 300, 20]), 500)
+    half, single = (MaskedBatchNorm(3) for _ in range(2))
+    found, expected = half(values, mask), single(values.float(), mask)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, expected.bfloat16())
+    assert torch.equal(half.running_mean, single.running_mean)
+    assert torch.equal(half.running_var, single.running_var)
+
+
 def test_one_value_a_channel_is_normalised_by_what_ran_before() -> None:
     norm = MaskedBatchNorm(2).train()
     norm.running_mean.fill_(1.0)
