@@ -39,7 +39,7 @@ from sermm.sweep.study import (
     values_of,
 )
 from sermm.sweep.table import TrialTable
-from sermm.sweep.workers import is_alive, work_on
+from sermm.sweep.workers import is_alive, others_live, work_on
 from sermm.terminal import say
 from sermm.trial import AGENT_VARIABLE, read_trial_value
 
@@ -190,13 +190,17 @@ class Search:
         """Trials of workers that are gone are tried again."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             worker = trial.user_attrs.get("worker")
-            if worker is None or worker == self.number or is_alive(self.folder, worker):
+            if worker == self.number:
+                continue
+            # one that was killed as it began a trial has not yet said that it is its own
+            if is_alive(self.folder, worker) if worker else others_live(self.folder, self.number):
                 continue
             try:
                 self.study.tell(trial.number, state=TrialState.FAIL)
             except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
                 continue  # it had ended when its worker went, or another worker saw it first
-            self._again(values_of(trial), trial.user_attrs)
+            if "folder" in trial.user_attrs:
+                self._again(values_of(trial), trial.user_attrs)
             say(f"  trial {trial.number}: its worker is gone; tried again", style="yellow")
 
     def _again(self, values: dict[str, Any], attributes: dict[str, Any]) -> None:

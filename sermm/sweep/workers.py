@@ -36,7 +36,7 @@ def work_on(folder: Path) -> Iterator[int]:
         except FileExistsError:  # another one was faster
             number += 1
     with stream:
-        lock(stream)
+        lock(stream, wait=True)  # another one may just now try whether it is free
         stream.write(f"{socket.gethostname()} {os.getpid()}\n")
         stream.flush()
         yield number
@@ -51,12 +51,18 @@ def is_alive(folder: Path, number: int) -> bool:
         return not lock(stream)
 
 
-def lock(stream: IO[str]) -> bool:
-    """Take a file's lock; False if another process holds it."""
+def others_live(folder: Path, number: int) -> bool:
+    """Whether any worker but this one still runs."""
+    numbers = (int(path.stem) for path in (folder / _FOLDER).glob("*.lock"))
+    return any(is_alive(folder, other) for other in numbers if other != number)
+
+
+def lock(stream: IO[str], *, wait: bool = False) -> bool:
+    """Take a file's lock; False if another process holds it, unless that is waited for."""
     import fcntl  # no such module on Windows
 
     try:
-        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         return False
     return True

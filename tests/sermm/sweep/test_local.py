@@ -233,6 +233,12 @@ def test_a_killed_worker_loses_its_trials_to_the_next(
     assert all(values in kept for values in lost)
 
 
+def test_a_worker_that_was_killed_as_it_began_a_trial_holds_nobody_up(trials: Path) -> None:
+    found = search(trials, count=1)
+    open_study(found.sweep, found.folder, seed=0).ask()
+    assert states(found.run()) == ["FAIL", "COMPLETE"]
+
+
 def test_a_trial_that_ends_while_its_worker_is_looked_for_is_left_alone(
     trials: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
