@@ -14,6 +14,9 @@ from sermm.report.svg import ACCENT, GRID, MUTED, SECOND, draw_svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_WIDTH = 6.4
+"""Of the picture, in inches."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -58,6 +61,8 @@ def intervals_picture(
     known = [row for row in rows if row.value is not None]
 
     def draw(figure: Figure) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         axes = figure.add_subplot()
         places = np.arange(len(rows))
         if line is not None:
@@ -69,6 +74,11 @@ def intervals_picture(
             if row.value is not None:
                 axes.plot([row.value], [place], "o", color=colour, markersize=6)
         axes.set_yticks(places, [row.label for row in rows])
+        # long labels leave little room, in which numbers with three decimals would run together
+        room = _WIDTH - 0.8 - 0.08 * max(len(row.label) for row in rows)
+        axes.xaxis.set_major_locator(
+            MaxNLocator(nbins=int(np.clip(room / 0.65, 2, 8)), steps=[1, 2, 5, 10])
+        )
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="x", color=GRID)
         axes.set_axisbelow(True)
@@ -85,4 +95,4 @@ def intervals_picture(
         if row.value is not None
     )
     height = 1.3 + 0.28 * len(rows) + (0.2 if line_label else 0)
-    return draw_svg(name, f"{title}. {told or 'Nothing is known'}.", (6.4, height), draw)
+    return draw_svg(name, f"{title}. {told or 'Nothing is known'}.", (_WIDTH, height), draw)

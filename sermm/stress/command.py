@@ -13,6 +13,7 @@ from data_modules.atomic import atomic_path, write_atomically, write_json
 from data_modules.errors import ConfigError
 from sermm.predict.source import find_model
 from sermm.report.cells import plural, too_few
+from sermm.rundir import git_revision
 from sermm.terminal import console, progress_bar, say
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def stress_run(run: str, options: StressOptions) -> None:
     from sermm.predict.predictor import load
     from sermm.stress.damage import DAMAGES
     from sermm.stress.run import NOTE, StressTest, choose_damages, run_stress
+    from sermm.stress.unfinished import (
+        FILE_NAME,
+        circumstances,
+        read_unfinished,
+        write_unfinished,
+    )
 
     _check_levels(options)
     predictor = load(source.folder, aligner=options.aligner, ctc_model=options.ctc_model, raw=True)
@@ -68,11 +75,21 @@ def stress_run(run: str, options: StressOptions) -> None:
     test = StressTest(predictor, cache=options.cache, limit=options.limit, seed=options.damage_seed)
     levels = {name: options.levels or DAMAGES[name].levels for name in names}
     say(NOTE, style="yellow")
-    with progress_bar("damaging the test part") as on_progress:
-        found = run_stress(test, levels, on_progress)
     folder = source.folder / "stress"
+    of = circumstances(test, options.aligner, options.ctc_model, git_revision())
+    known = read_unfinished(folder, of)
+    if known:
+        say(f"{plural(len(known), 'level')} measured before a kill: going on")
+    with progress_bar("damaging the test part") as on_progress:
+
+        def keep(done: Sequence[Level], count: int) -> None:
+            on_progress(len(done), count)
+            write_unfinished(folder, of, [*done, *(one for one in known if one not in done)])
+
+        found = run_stress(test, levels, known, keep)
     _write(folder, found, test.headline, NOTE, options)
     _draw(folder / "stress.svg", found, test.headline, model.config.name)
+    (folder / FILE_NAME).unlink(missing_ok=True)
     _print(found, test.headline)
     if few := too_few(found[0].score.num_clusters):
         say(f"{few}.")

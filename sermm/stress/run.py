@@ -214,15 +214,24 @@ def _spread(num_utterances: int, limit: int) -> list[int]:
 def run_stress(
     test: StressTest,
     levels: Mapping[str, Sequence[float]],
-    on_progress: Callable[[int, int], None] | None = None,
+    known: Sequence[Level] = (),
+    on_level: Callable[[Sequence[Level], int], None] | None = None,
 ) -> list[Level]:
-    """Every level of every damage, the recordings as they are first."""
+    """Every level of every damage, the recordings as they are first.
+
+    Args:
+        test: What is damaged.
+        levels: By damage.
+        known: Levels that need not be measured again.
+        on_level: Is told after each level which are done, and how many there will be.
+    """
     todo = [("none", 0.0), *((name, level) for name, found in levels.items() for level in found)]
-    done = []
-    for number, (name, level) in enumerate(todo, start=1):
-        done.append(test.measure(name, level))
-        if on_progress is not None:
-            on_progress(number, len(todo))
+    measured = {(one.damage, one.level): one for one in known}
+    done: list[Level] = []
+    for name, level in todo:
+        done.append(measured.get((name, level)) or test.measure(name, level))
+        if on_level is not None:
+            on_level(done, len(todo))
     return done
 
 

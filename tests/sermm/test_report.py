@@ -16,6 +16,7 @@ from rich.console import Console
 
 from data_modules.errors import DataError
 from sermm.report import cells, print_summary, tables, write_report
+from sermm.report.intervals_plot import Row, intervals_picture
 from sermm.report.plots import confusion_picture, learning_picture
 from sermm.results import History
 from sermm.run_metrics import RunKey
@@ -311,6 +312,20 @@ def test_confusion_picture_names_recalls_and_holds_counts() -> None:
     assert "Share recognised of each class: a 80 %, b 0 %." in svg
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
     assert {"8", "2", "80 %", "20 %", "predicted class"} <= set(texts)
+
+
+@pytest.mark.parametrize("label", ["a", "linear_ravdess - acoustic_ravdess"])
+def test_numbers_of_an_axis_have_room_beside_long_labels(label: str) -> None:
+    row = Row(label, -0.135, [-0.181, -0.088])
+    svg = intervals_picture("p", [row], title="t", unit="u", what="w", line=0.0, line_label="none")
+    numbers = [
+        (float(x), text)
+        for x, text in re.findall(r'<text[^>]*x="([\d.]+)"[^>]*>([^<]*)</text>', svg)
+        if re.fullmatch(r"\N{MINUS SIGN}?\d\.\d+", text)
+    ]
+    assert len(numbers) >= 3
+    # a character is up to 6 points wide
+    assert min(np.diff(sorted(x for x, _ in numbers))) > 6 * max(len(text) for _, text in numbers)
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -148,6 +150,46 @@ def test_the_curve_starts_at_the_score_of_the_run(place: Workplace) -> None:
         said = place.sermm("stress", "base", "--damage", "truncation", "--level", level)
         assert said.status == 2
         assert said.err.startswith("error: --level: expected share kept of truncation between 0.01")
+
+
+def test_a_killed_command_goes_on_with_the_levels_that_it_had(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = place.fit("linear", "name=base", "optim.epochs=1")
+    command = ("stress", "base", "--damage", "white", "--limit", "6")
+    assert place.sermm(*command).status == 0
+    whole = {path.name: path.read_bytes() for path in (run / "stress").iterdir()}
+    assert set(whole) == {"stress.json", "stress.csv", "stress.svg"}
+
+    measured: list[float] = []
+    measure = StressTest.measure
+
+    def killed_after(most: int) -> Callable[[StressTest, str, float], Level]:
+        def stand_in(test: StressTest, damage: str, level: float) -> Level:
+            if len(measured) == most:
+                raise KeyboardInterrupt
+            measured.append(level)
+            return measure(test, damage, level)
+
+        return stand_in
+
+    shutil.rmtree(run / "stress")
+    monkeypatch.setattr(StressTest, "measure", killed_after(4))
+    assert place.sermm(*command).status == 130
+    assert [path.name for path in (run / "stress").iterdir()] == ["unfinished.json"]
+    monkeypatch.setattr(StressTest, "measure", killed_after(6))
+    said = place.sermm(*command)
+    assert (said.status, "4 levels measured before" in said.out) == (0, True), said
+    assert len(measured) == 6
+    assert {path.name: path.read_bytes() for path in (run / "stress").iterdir()} == whole
+
+    # what was measured with other draws is of no use
+    measured.clear()
+    monkeypatch.setattr(StressTest, "measure", killed_after(1))
+    assert place.sermm(*command).status == 130
+    monkeypatch.setattr(StressTest, "measure", killed_after(7))
+    assert place.sermm(*command, "--damage-seed", "1").status == 0
+    assert len(measured) == 7
 
 
 @pytest.mark.parametrize("experiment", ["span", "none"])
