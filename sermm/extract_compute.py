@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from data_modules.audio import Array, content_hash
 from data_modules.errors import DataError, MediaError, RunFailedError, first_ids
 from sermm.extract_batches import SAMPLE_RATE, Clip
 from sermm.upstreams import SpeechUpstream
+from sermm.upstreams.precision import full_precision
 
 Precision = Literal["32", "bf16", "fp16"]
 Outcome = Array | DataError
@@ -47,14 +48,18 @@ def compute_frames(
     """
     clips = [torch.from_numpy(waveform) for waveform in waveforms]
     lengths = torch.tensor([len(clip) for clip in clips])
-    half: AbstractContextManager[object] = nullcontext()
-    if precision != "32":
-        half = torch.autocast(device.type, dtype=_HALVES[precision])
-    with torch.inference_mode(), half:
+    with torch.inference_mode(), arithmetic(device, precision):
         features = upstream.layers(pad_sequence(clips, batch_first=True).to(device), lengths)
         rows = features.states.transpose(1, 2).flatten(2).float().cpu().numpy()  # (B, F, K * D)
     counts = features.lengths.tolist()
     return [row[:count] for row, count in zip(rows, counts, strict=True)]
+
+
+def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """In which an upstream computes; float32 is that on a GPU as on a CPU."""
+    if precision == "32":
+        return full_precision(device)
+    return torch.autocast(device.type, dtype=_HALVES[precision])
 
 
 def compute_batches(

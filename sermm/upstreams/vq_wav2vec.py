@@ -11,8 +11,7 @@ the same bits in any batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from glob import escape
 from pathlib import Path
@@ -30,6 +29,7 @@ from sermm.upstreams.converted import (
     setting,
 )
 from sermm.upstreams.encoded import Source
+from sermm.upstreams.precision import full_precision
 from sermm.upstreams.wav2vec import (
     ConvSettings,
     Wav2VecEncoder,
@@ -55,17 +55,6 @@ class VqSettings(ConvSettings):
     num_codes: int = 320
     groups: int = 2
     combine_groups: bool = False
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Convolutions in float32: neither autocast nor TF32, which cuDNN takes unless told not to."""
-    with ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda":
-            flags = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-            stack.enter_context(flags)
-        yield
 
 
 class KMeansQuantizer(nn.Module):
