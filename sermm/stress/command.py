@@ -194,6 +194,7 @@ def _draw(path: Path, found: Sequence[Level], headline: str, name: str) -> None:
     The score of the recordings as they are is a line, and a point of the curves that have a level
     for it.
     """
+    from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -239,5 +240,6 @@ def _draw(path: Path, found: Sequence[Level], headline: str, name: str) -> None:
         f"{name}: {clean.num_utterances} test utterances, {basis}",
         fontsize=10,
     )
-    with atomic_path(path) as temporary:
+    # names inside are drawn by chance without a salt
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": name}):
         figure.savefig(temporary, format="svg", metadata={"Date": None})
