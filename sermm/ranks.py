@@ -23,6 +23,8 @@ SRUN_IS_THERE = ".*`srun` command is available on your system but is not used.*"
 """What Lightning says on a machine of a cluster, where not every run is a job."""
 
 _POLL_S = 1.0
+# that the first rank may take to stop after another one
+_STOP_S = 20.0
 _LONGEST_PREPARATION = timedelta(days=2)
 _ARRIVAL = timedelta(minutes=10)
 # the process of the first rank, for those that Lightning starts from it
@@ -128,7 +130,7 @@ def _is_child() -> bool:
     return _starter()[0] == "Lightning" and os.environ.get("LOCAL_RANK", "0") != "0"
 
 
-def watch_ranks(world_size: int, launcher: Any) -> None:
+def watch_ranks(world_size: int, launcher: Any, ending: threading.Event) -> None:
     """End this process with a message when one of the same training on this machine dies.
 
     A collective call would wait for it: half an hour, or for ever. torchrun and SLURM (``srun
@@ -138,6 +140,7 @@ def watch_ranks(world_size: int, launcher: Any) -> None:
     Args:
         world_size: Ranks of the training.
         launcher: Lightning's, if there is one.
+        ending: Set once this process ends its training by itself.
     """
     if world_size == 1:
         return
@@ -146,25 +149,31 @@ def watch_ranks(world_size: int, launcher: Any) -> None:
         threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
     elif launcher is not None and not launcher.cluster_environment.creates_processes_externally:
         os.environ[_FIRST_VARIABLE] = str(os.getpid())
-        threading.Thread(target=_watch_children, args=(launcher,), daemon=True).start()
+        threading.Thread(target=_watch_children, args=(launcher, ending), daemon=True).start()
 
 
-def _watch_children(launcher: Any) -> None:
+def _watch_children(launcher: Any, ending: threading.Event) -> None:
     while len(launcher.procs) < launcher.num_processes - 1:
         time.sleep(_POLL_S)
     for rank, child in enumerate(launcher.procs, start=1):
         # to be asleep in `wait` is to be the first to know: Lightning's own watch, which would end
         # this process without a word, asks every five seconds
-        threading.Thread(target=_wait_for, args=(rank, child, launcher.procs), daemon=True).start()
+        arguments = (rank, child, launcher.procs, ending)
+        threading.Thread(target=_wait_for, args=arguments, daemon=True).start()
 
 
-def _wait_for(rank: int, child: Any, children: Sequence[Any]) -> None:
+def _wait_for(rank: int, child: Any, children: Sequence[Any], ending: threading.Event) -> None:
     status = child.wait()
+    if status == -signal.SIGINT:  # stopped while it still imported
+        status = STOPPED
     if status in (0, STOPPED):
         # of one that was stopped with this one, which may still be at work, Lightning would say
         # that it failed
         child.returncode = 0
-        return
+        if status == 0 or ending.wait(_STOP_S):
+            return
+        # stopped alone, or with this one before they had met: then this one waits for it in torch,
+        # where no signal reaches Python
     for other in children:
         if other is not child:
             other.kill()

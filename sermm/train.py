@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ import torch
 from lightning.pytorch.callbacks import RichProgressBar
 
 from data_modules.datamodule import EmotionDataModule
+from data_modules.errors import RunFailedError
 from data_modules.periods import PeriodBatches
 from sermm.checkpoints import CheckpointFiles, EpochKeeper, read_checkpoint
 from sermm.history import HistoryWriter
@@ -109,14 +111,33 @@ _MUTED = (
 
 
 class RankLoss(L.Callback):
-    """Lets the watch over ranks tell which one died where a collective call fails first."""
+    """Lets the watch over ranks tell which one died where a collective call fails first.
+
+    Args:
+        ending: Set when training ends for another reason.
+    """
+
+    def __init__(self, ending: threading.Event) -> None:
+        self.ending = ending
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """The watch ends this process as soon as that one has ended; else it was a network."""
-        if trainer.world_size > 1 and is_of_connection(exception):
-            time.sleep(_LONGEST_END_S)
+        """The watch ends this process as soon as that one has ended; else it was a network.
+
+        Raises:
+            RunFailedError: It was a network.
+        """
+        if trainer.world_size == 1 or not is_of_connection(exception):
+            self.ending.set()
+            return
+        time.sleep(_LONGEST_END_S)
+        raise RunFailedError(
+            "rank of another machine",
+            expected="an answer",
+            got=str(exception).splitlines()[0],
+            fix="see what the other ranks say; the same command goes on from the last checkpoint",
+        ) from exception
 
 
 def is_of_connection(error: BaseException) -> bool:
@@ -161,10 +182,13 @@ def quiet_lightning() -> Iterator[None]:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(ending: threading.Event) -> Iterator[None]:
     """KeyboardInterrupt for the exits that Lightning makes of Ctrl-C (with 1) and SIGTERM (with 0).
 
     Both mean the same to us: training stopped where it was and can go on from there.
+
+    Args:
+        ending: Set at the end of the block.
     """
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -173,6 +197,8 @@ def stoppable() -> Iterator[None]:
         # it also turned Ctrl-C off for the rest of the process
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from None
+    finally:
+        ending.set()
 
 
 def train(
@@ -219,7 +245,8 @@ def train(
         stop=stop,
     )
     in_hand = BatchInHand(data.seconds())
-    callbacks: list[L.Callback] = [history, keeper, saver, in_hand, RankLoss()]
+    ending = threading.Event()
+    callbacks: list[L.Callback] = [history, keeper, saver, in_hand, RankLoss(ending)]
     if options.progress:
         callbacks.append(PeriodProgress(data.sampler))
     task.run_seed, task.num_updates = options.seed, data.sampler.num_updates
@@ -232,7 +259,7 @@ def train(
         if data.sampler.period:  # before the end of the first there is none
             read_checkpoint(keeper.best)
         resume = str(keeper.last)
-    with stop.obeyed(), quiet_lightning(), stoppable(), in_hand.explaining():
+    with stop.obeyed(), quiet_lightning(), stoppable(ending), in_hand.explaining():
         trainer = L.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
@@ -256,7 +283,7 @@ def train(
             use_distributed_sampler=False,
         )
         with stop.listening():
-            watch_ranks(options.devices * options.num_nodes, trainer.strategy.launcher)
+            watch_ranks(options.devices * options.num_nodes, trainer.strategy.launcher, ending)
             trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
         if stop.number is not None:  # in the last validation
             raise KeyboardInterrupt

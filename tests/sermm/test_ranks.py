@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,7 +71,7 @@ def test_the_first_rank_ends_with_a_dead_one_and_ends_the_others(
     launcher = starting(3)
 
     def lead() -> None:
-        watch_ranks(3, launcher)
+        watch_ranks(3, launcher, threading.Event())
         other = subprocess.Popen(["sleep", "600"])
         (tmp_path / "other").write_text(str(other.pid))
         launcher.procs += [other, subprocess.Popen(["sh", "-c", command])]
@@ -87,7 +88,9 @@ def test_ranks_that_are_stopped_together_end_each_by_itself(tmp_path: Path) -> N
     launcher = starting(2)
 
     def lead() -> None:
-        watch_ranks(2, launcher)
+        ending = threading.Event()
+        ending.set()
+        watch_ranks(2, launcher, ending)
         launcher.procs.append(subprocess.Popen(["sh", "-c", "exit 130"]))
         wait_until(lambda: launcher.procs[0].returncode == 0)
         os._exit(0)
@@ -95,9 +98,24 @@ def test_ranks_that_are_stopped_together_end_each_by_itself(tmp_path: Path) -> N
     assert wait_for(become(tmp_path, lead)) == 0
 
 
+@pytest.mark.parametrize("end", ["exit 130", "kill -INT $$"])
+def test_a_rank_that_is_stopped_alone_stops_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """It would wait for it, before they have met, where no signal reaches Python."""
+    monkeypatch.setattr("sermm.ranks._STOP_S", 0.1)
+    launcher = starting(2)
+
+    def lead() -> None:
+        watch_ranks(2, launcher, threading.Event())
+        launcher.procs.append(subprocess.Popen(["sh", "-c", end]))
+
+    assert wait_for(become(tmp_path, lead)) == 130
+
+
 def test_a_rank_ends_when_the_first_was_gone_before_it_looked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("LOCAL_RANK", "1"), ("SERMM_FIRST_RANK", "1")):
         monkeypatch.setenv(name, value)
-    assert wait_for(become(tmp_path, lambda: watch_ranks(2, None))) == -9
+    assert wait_for(become(tmp_path, lambda: watch_ranks(2, None, threading.Event()))) == -9
