@@ -28,11 +28,10 @@ from data_modules.joined_frames import join_frames
 from data_modules.manifest import Utterance, Word
 from data_modules.prepare import Prepared
 from data_modules.protocols import Fold
-from data_modules.ready import load_ready, without_features
+from data_modules.ready import load_ready
 from data_modules.selection import Selection
 from data_modules.speakers import SpeakerStatistics
 from data_modules.text import Tokenizer
-from data_modules.unlabelled import unlabelled_of_fold
 from data_modules.words import transcript_words
 from sermm.build_facts import DataFacts, FrameStatistics
 from sermm.build_text import text_config_for
@@ -45,13 +44,13 @@ from sermm.config import (
     needs_speech,
     needs_text,
     needs_word_times,
-    ready_features,
     second_speech,
     tunes_speech,
 )
 from sermm.earlier_runs import expect_unseen_by_stage_ones
 from sermm.features import open_features, stored_upstream
 from sermm.reconstruction_metrics import CONTROLS
+from sermm.stages import unlabelled
 from sermm.tuned import tuned_text
 from sermm.upstreams import SpeechUpstream
 from sermm.upstreams.encoded import EncoderUpstream
@@ -208,26 +207,6 @@ def _soft_targets(config: Config, selection: Selection) -> dict[str, tuple[float
             fix="set data.soft_labels=false, or choose other data.labels",
         )
     return shares
-
-
-def unlabelled(config: Config, prepared: Prepared, selection: Selection) -> list[Utterance]:
-    """Utterances beyond the selection that pre-training on the run's fold hears.
-
-    Raises:
-        ConfigError: The protocol does not say whose they are.
-    """
-    if not config.model.pretrain.unlabelled:
-        return []
-    stores = [load_ready(prepared, name) for name in ready_features(config)]
-    lacking = without_features(prepared.utterances, stores)
-    usable = [
-        utterance
-        for utterance in prepared.utterances
-        if utterance.id not in lacking and (stores or utterance.audio is not None)
-    ]
-    if len(usable) == len(selection.utterances):
-        return []
-    return unlabelled_of_fold(selection, usable, config.fold)
 
 
 def _target_facts(config: Config, selection: Selection, fold: Fold) -> DataFacts:

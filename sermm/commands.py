@@ -190,13 +190,13 @@ def _extract_of_runs(config: Config) -> None:
     """Features of encoders that differ from run to run, for each run of the plan."""
     from sermm.extract_stage import extract_each
     from sermm.plan import config_of, plan_runs
-    from sermm.stages import make_ready, make_selection
+    from sermm.stages import make_ready, make_selection, wanted_ids
 
     prepared = make_ready(config)
     for key in plan_runs(config, len(make_selection(config, prepared).folds)):
         of_run = config_of(config, key)
         find_stage_ones(of_run)
-        extract_each(of_run, prepared, of_run=True)
+        extract_each(of_run, prepared, wanted_ids(of_run, prepared), of_run=True)
 
 
 def fit_run(config: Config, *, ready: bool) -> None:

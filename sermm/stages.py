@@ -22,6 +22,7 @@ from data_modules.ready import load_ready as load_features
 from data_modules.ready import read_ready, without_features
 from data_modules.recognised import with_recognised
 from data_modules.selection import Selection, data_sha256, select, without_test
+from data_modules.unlabelled import unlabelled_of_fold
 from sermm.align_stage import align_missing, expect_aligners
 from sermm.config import (
     OWN,
@@ -83,11 +84,17 @@ def stores_features(config: Config) -> bool:
 
 
 def wanted_ids(config: Config, prepared: Prepared) -> set[str] | None:
-    """Utterances whose features are wanted; None for all.
+    """Utterances whose features some run of the experiment reads; None for all.
 
-    A run that does not test leaves the clips of its test part alone.
+    Those that labels or protocol leave out are read by nothing but what learns without labels. A
+    run that does not test leaves the clips of its test part alone.
     """
-    return None if config.test else set(make_selection(config, prepared).utterances)
+    without_labels = config.model.task == "pretrain" and config.model.pretrain.unlabelled
+    if without_labels and config.test:
+        return None
+    selection = make_selection(config, prepared)
+    extra = unlabelled(config, prepared, selection) if without_labels else []
+    return {*selection.utterances, *(utterance.id for utterance in extra)}
 
 
 def _read_features(prepared: Prepared, name: str) -> None:
@@ -193,6 +200,28 @@ def make_selection(config: Config, prepared: Prepared) -> Selection:
     if config.data.max_seconds:
         selection = selection.without_long_training(config.data.max_seconds)
     return selection if config.test else without_test(selection, config.fold)
+
+
+def unlabelled(config: Config, prepared: Prepared, selection: Selection) -> list[Utterance]:
+    """Utterances beyond the selection that pre-training on the run's fold hears.
+
+    Raises:
+        ConfigError: The protocol does not say whose they are.
+    """
+    if not config.model.pretrain.unlabelled:
+        return []
+    if not config.test:  # the test part that it leaves out is not without labels
+        selection = make_selection(replace(config, test=True), prepared)
+    stores = [load_features(prepared, name) for name in ready_features(config)]
+    lacking = without_features(prepared.utterances, stores)
+    usable = [
+        utterance
+        for utterance in prepared.utterances
+        if utterance.id not in lacking and (stores or utterance.audio is not None)
+    ]
+    if len(usable) == len(selection.utterances):
+        return []
+    return unlabelled_of_fold(selection, usable, config.fold)
 
 
 def hash_of_data(config: Config, prepared: Prepared, selection: Selection) -> str:

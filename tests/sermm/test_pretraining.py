@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sermm.build_data import build_data
 from sermm.checkpoints import read_checkpoint
 from sermm.compose import load_config
 from sermm.reconstruction_metrics import CONTROLS
-from sermm.stages import load_ready, make_selection
+from sermm.stages import load_ready, make_ready, make_selection, wanted_ids
 from tests.data_modules import csd_tree
 from tests.sermm.test_train import assert_same_run, kill_at
 from tests.sermm.workplace import SMALL, Workplace, read_json, read_table, wait_for
@@ -282,6 +283,44 @@ def test_unlabelled_clips_of_training_speakers_alone_are_heard(place: Workplace)
     assert {int(data.module.train[k].target) for k in range(len(data.fold.train))} == {0}
     without = load_config("pretrain_demo", [*settings, "model.pretrain.unlabelled=false"])
     assert build_data(without, prepared, selection).fold == fewer[0]
+
+
+def test_a_trial_does_not_hear_its_test_part(place: Workplace) -> None:
+    config = load_config("pretrain_demo", arguments(place))
+    trial = replace(config, test=False)
+    prepared = make_ready(trial)
+    fold = make_selection(config, prepared).fold(0)
+    assert wanted_ids(trial, prepared) == {*fold.train, *fold.val}
+    assert build_data(trial, prepared, make_selection(trial, prepared)).fold.train == fold.train
+    # from the command line, too
+    said = place.sermm("fit", "pretrain_demo", *arguments(place, "test=false", "optim.epochs=1"))
+    assert (said.status, said.err) == (0, "")
+    folder = place.folder / "runs" / "pretrain_demo" / "fold=0,seed=0,size=all"
+    assert read_json(folder / "validation.json")["num_train"] == len(fold.train)
+
+
+def test_features_are_wanted_of_what_some_run_reads(place: Workplace) -> None:
+    improvised = "data.protocol=iemocap4-improvised"
+    config = load_config("acoustic_demo", [f"data.root={place.release}", improvised])
+    prepared = make_ready(config, features=False)
+    used = set(make_selection(config, prepared).utterances)
+    # its scripted dialogues are not part of the protocol
+    prepared = replace(
+        prepared,
+        utterances=[
+            replace(u, script="scene" if k % 4 == 0 else None)
+            for k, u in enumerate(prepared.utterances)
+        ],
+    )
+    fewer = set(make_selection(config, prepared).utterances)
+    assert fewer < used
+    assert wanted_ids(config, prepared) == fewer
+    pretrain = load_config("pretrain_demo", arguments(place, improvised))
+    assert wanted_ids(pretrain, prepared) is None
+    alone = load_config(
+        "pretrain_demo", arguments(place, improvised, "model.pretrain.unlabelled=false")
+    )
+    assert wanted_ids(alone, prepared) == fewer
 
 
 # --- six intensities from csd files
