@@ -113,7 +113,11 @@ def _write(
 
     # weights that modules share are stored for each: safetensors refuses shared memory
     state = {key: value.clone().contiguous() for key, value in model.task.state_dict().items()}
-    save_file(state, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    weights = folder / WEIGHTS_FILE
+    weights.touch()
+    mode = weights.stat().st_mode
+    save_file(state, weights, metadata={"format": "pt"})
+    weights.chmod(mode)  # safetensors makes it readable by its owner alone
     record = checkpoint_record(_portable(model), model.facts)
     if record["facts"]["tokenizer"]:
         write_text(folder / TOKENIZER_FILE, record["facts"].pop("tokenizer"))

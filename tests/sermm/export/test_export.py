@@ -47,6 +47,7 @@ def test_an_export_needs_neither_run_nor_corpus(place: Workplace) -> None:
         "sermm.json",
         "tokenizer.json",
     ]
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
     everything = b"".join(path.read_bytes() for path in folder.iterdir())
     assert str(place.folder).encode() not in everything
     assert str(place.release).encode() not in everything
