@@ -96,6 +96,15 @@ def test_a_run_killed_within_an_epoch_goes_on_in_it(place: Workplace) -> None:
     assert_same_run(fit(place, "pretrain_demo", "name=killed", *settings), undisturbed)
 
 
+def test_a_checkpoint_in_the_middle_of_an_epoch_changes_nothing(place: Workplace) -> None:
+    settings = ("optim.epochs=2", "data.batch_size=8")
+    plain = fit(place, "pretrain_demo", *settings)
+    often = fit(place, "pretrain_demo", *settings, "trainer.checkpoint_steps=1", "name=often")
+    for name in ("predictions.csv", "history.csv"):
+        assert read_table(plain / name) == read_table(often / name)
+    assert all(float(row["train/loss"]) > 0 for row in read_table(plain / "history.csv"))
+
+
 @pytest.mark.parametrize("kind", ["transformer", "recurrent"])
 def test_fine_tuning_starts_from_the_run_of_its_fold(place: Workplace, kind: str) -> None:
     chosen = f"model.backbone.kind={kind}"
