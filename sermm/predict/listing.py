@@ -95,7 +95,8 @@ def _rows(
                     path,
                     expected=f"a first line with {needed} among {', '.join(known)}",
                     got=", ".join(names) or "nothing",
-                    fix="name the columns",
+                    # as spreadsheets write it where the comma is in numbers
+                    fix="part columns by commas" if ";" in "".join(names) else "name the columns",
                 )
             reader.fieldnames = names
             rows = [(reader.line_num, row) for row in reader]
@@ -103,6 +104,8 @@ def _rows(
         raise DataError(
             path, expected="a CSV file in UTF-8", got=str(error), fix="correct it"
         ) from None
+    if not rows:
+        raise DataError(path, expected="rows", got="a first line alone", fix="add some")
     for line, row in rows:
         if None in row or None in row.values():
             raise DataError(

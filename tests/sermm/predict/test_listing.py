@@ -42,6 +42,8 @@ def test_folders_are_searched_and_tables_read(tmp_path: Path) -> None:
         ("name\na.wav\n", "first line with file"),
         ("file,start_s\na.wav,soon\n", "start_s in seconds"),
         ("file,text\na.wav,b,c\n", "2 cells"),
+        ("file;text\na.wav;b\n", "by commas"),
+        ("file,text\n", "a first line alone"),
         (b"file\n\xff\n", "CSV file in UTF-8"),
     ],
 )
