@@ -8,6 +8,17 @@ from __future__ import annotations
 
 import sys
 import traceback
+from errno import (
+    EACCES,
+    EDQUOT,
+    EEXIST,
+    EISDIR,
+    ENAMETOOLONG,
+    ENOSPC,
+    ENOTDIR,
+    EPERM,
+    EROFS,
+)
 from pathlib import Path
 from typing import Annotated
 
@@ -407,6 +418,13 @@ def doctor(cache: Cache = Path("cache")) -> None:
 add_commands(app)
 
 
+# what a place for files may refuse, with the exit status: the input is wrong, or something failed
+_OF_THE_PLACE = {
+    **dict.fromkeys((EACCES, EPERM, EROFS, EEXIST, EISDIR, ENOTDIR, ENAMETOOLONG), 2),
+    **dict.fromkeys((ENOSPC, EDQUOT), 1),
+}
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -438,6 +456,12 @@ def run(arguments: list[str]) -> int:
         message = getattr(error, "format_message", error.__str__)()
         typer.echo(f"error: {command}: {_one_line(message)} See `{command} --help`.", err=True)
         return 2
+    except OSError as error:
+        if debug or error.errno not in _OF_THE_PLACE or not error.filename:
+            raise
+        place = error.filename2 or error.filename
+        typer.echo(f"error: {place}: {error.strerror}; mend the place or choose another", err=True)
+        return _OF_THE_PLACE[error.errno]
     # typer makes this status of a KeyboardInterrupt, without a word
     if status == STOPPED:
         typer.echo("stopped; run the same command again to go on", err=True)

@@ -151,8 +151,13 @@ def choose_format(wanted: str, output: Path | None, *, streaming: bool) -> str:
     """The format that is asked for, or that fits: by the name of the file, a table otherwise.
 
     Raises:
-        ConfigError: There is none of this name, or a table is asked of what never ends.
+        ConfigError: There is none of this name, a table is asked of what never ends, or the output
+            is a folder.
     """
+    if output is not None and output.is_dir():
+        raise ConfigError(
+            "--output", expected="a file", got=f"the folder {output}", fix="name a file in it"
+        )
     if not wanted:
         by_name = {".json": "json", ".jsonl": "json", ".csv": "csv"}
         wanted = by_name.get(output.suffix.lower(), "table") if output else "table"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sermm.cli import run
 from tests.data_modules import iemocap_tree as tree
 from tests.sermm.workplace import Said, Workplace, read_json
 
@@ -293,3 +295,32 @@ def test_doctor_tells_the_state_of_things(place: Workplace) -> None:
     assert (said.status, said.err) == (0, "")
     for part in ("torch", "2.11", "not logged in", "80 utterances", "not prepared"):
         assert part in said.out
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(errno.EACCES, 2), (errno.EROFS, 2), (errno.ENOSPC, 1)]
+)
+def test_a_place_that_takes_no_file_is_told_in_a_line(
+    number: int, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def examine(cache: Path) -> None:
+        raise OSError(number, os.strerror(number), str(cache))
+
+    monkeypatch.setattr("sermm.doctor.examine", examine)
+    assert run(["doctor", "--cache", "there"]) == status
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: there: {os.strerror(number)}; ")
+    assert said.count("\n") == 1
+    with pytest.raises(OSError, match="there"):
+        run(["doctor", "--cache", "there", "--debug"])
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_judged(place: Workplace) -> None:
+    place.fit("linear", "name=base", "optim.epochs=1")
+    clip = str(tree.clip_path(place.release, "Ses01F_impro01_F000"))
+    (place.folder / "taken").write_text("")
+    for output, told in ((".", "--output: expected a file"), ("taken/x.csv", "taken: File exists")):
+        said = place.sermm("predict", "base", clip, "--output", output)
+        assert (said.status, said.out) == (2, "")
+        assert f"error: {told}" in said.err
+        assert "Traceback" not in said.err
