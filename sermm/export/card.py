@@ -29,6 +29,8 @@ from sermm.report.cells import FEW_CLUSTERS, too_few
 from sermm.results import read_environment, read_run
 from sermm.scoring import Scoring
 from sermm.statistics import Interval, cluster_bootstraps, cluster_sums
+from sermm.summary import FILE_NAME as SUMMARY_FILE
+from sermm.summary import read_summary
 
 _TEMPLATE = "card.md.j2"
 
@@ -101,11 +103,27 @@ def write_card(path: Path, model: TrainedModel, facts: CardFacts) -> None:
         facts=facts,
         calibration=model.calibrations.get(""),
         environment=read_environment(model.folder),
+        experiment=_experiment(model),
         num_speakers=scores["all"][scoring.headline].num_clusters,
         are_few=scores["all"][scoring.headline].num_clusters < FEW_CLUSTERS,
         too_few=too_few(scores["all"][scoring.headline].num_clusters),
     )
     write_text(path, text)
+
+
+def _experiment(model: TrainedModel) -> Mapping[str, Any] | None:
+    """Summary of all runs of the experiment that the model is of; None if it is alone."""
+    folder, metrics = model.folder.parent, model.metrics
+    if not (folder / SUMMARY_FILE).is_file():
+        return None
+    summary = read_summary(folder)
+    environment = read_environment(model.folder)
+    own = metrics.fold, metrics.seed, metrics.size
+    runs = [(run["fold"], run["seed"], run["size"]) for run in summary["runs"]]
+    is_of_it = own in runs and all(
+        summary[name] == environment[name] for name in ("fingerprint", "data_sha256")
+    )
+    return summary if is_of_it and len(runs) > 1 else None
 
 
 def _extras(config: Config) -> str:

@@ -18,7 +18,7 @@ from sermm.export.exposure import exposure_of
 from sermm.export.licences import licence_of
 from tests.data_modules import iemocap_tree as tree
 from tests.sermm.small_corpus import small_turns
-from tests.sermm.workplace import Workplace
+from tests.sermm.workplace import Workplace, read_json
 
 NAME = next(turn.name for turn in small_turns() if turn.session == 1)
 
@@ -93,6 +93,22 @@ def test_damage_is_told(place: Workplace) -> None:
     (place.folder / "model" / "sermm.json").write_text(json.dumps(record))
     with pytest.raises(ModelError, match="format 99"):
         sermm.load(place.folder / "model")
+
+
+def test_the_card_has_the_number_of_the_whole_experiment(place: Workplace) -> None:
+    for fold in (0, 1):
+        place.fit("linear", "name=base", "optim.epochs=1", f"fold={fold}")
+    assert place.sermm("export", "base", "alone", "--fold", "1").status == 0
+    assert "number\nto quote" not in card_of(place.folder / "alone")[1]
+    said = place.sermm("report", "base")
+    assert said.status == 0, said
+    whole = read_json(place.folder / "runs" / "base" / "summary.json")
+    assert place.sermm("export", "base", "model", "--fold", "1").status == 0
+    text = card_of(place.folder / "model")[1]
+    assert "Of the 2 runs of the experiment together, each tested on its own fold: ua\n" in text
+    ua = whole["metrics"]["ua"]
+    low, high = ua["ci95"]
+    assert f"{ua['pooled']:.3f} ({low:.3f}\N{EN DASH}{high:.3f}) over 4 speakers" in text
 
 
 def test_the_hub_is_asked_for_only_with_consent(
