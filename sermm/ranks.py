@@ -27,6 +27,7 @@ _POLL_S = 1.0
 _STOP_S = 20.0
 _LONGEST_PREPARATION = timedelta(days=2)
 _ARRIVAL = timedelta(minutes=10)
+_PORTS_AWAY = 10_000
 # the process of the first rank, for those that Lightning starts from it
 _FIRST_VARIABLE = "SERMM_FIRST_RANK"
 T = TypeVar("T")
@@ -98,10 +99,9 @@ def first_makes(config: Config, make: Callable[[], T], load: Callable[[], T]) ->
 
     first = is_first(config)
     try:
-        # beside the port that training will use
         store = TCPStore(
             environment.main_address,
-            environment.main_port + 1,
+            preparation_port(environment.main_port),
             is_master=first,
             wait_for_workers=False,
             timeout=_LONGEST_PREPARATION if not first else _ARRIVAL,
@@ -123,6 +123,15 @@ def first_makes(config: Config, make: Callable[[], T], load: Callable[[], T]) ->
     while store.add("seen", 0) < waiting and time.monotonic() < deadline:
         time.sleep(0.1)
     return made
+
+
+def preparation_port(main_port: int) -> int:
+    """The port where the others wait for the first one.
+
+    Not a neighbour of the one that training will use, which is that of the next job: Lightning
+    counts from 15000 by the last four digits of SLURM's job ids.
+    """
+    return main_port + _PORTS_AWAY if main_port + _PORTS_AWAY < 65_536 else main_port - _PORTS_AWAY
 
 
 def _is_child() -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from data_modules.errors import ConfigError
 from sermm.compose import load_config
-from sermm.ranks import is_first, watch_ranks
+from sermm.ranks import is_first, preparation_port, watch_ranks
 from tests.sermm.workplace import become_a_program, copy_of_this, has_ended, wait_for, wait_until
 
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
@@ -49,6 +49,13 @@ def become(folder: Path, work: Callable[[], None]) -> int:
         signal.pause()
 
     return copy_of_this(run)
+
+
+def test_jobs_that_start_together_do_not_meet() -> None:
+    """Lightning's ports of SLURM's jobs, and those of torchrun and of users."""
+    of_jobs = range(15_000, 25_000)
+    assert not {preparation_port(port) for port in of_jobs} & set(of_jobs)
+    assert all(1024 <= preparation_port(port) < 65_536 for port in range(11_024, 65_536))
 
 
 def starting(num_ranks: int) -> SimpleNamespace:
