@@ -12,7 +12,7 @@ from data_modules.errors import ConfigError
 from sermm.config import Config
 from sermm.extras import expect_extra
 from sermm.terminal import say
-from sermm.tracking import logged_in
+from sermm.tracking import answered, logged_in
 
 
 def save_dashboard(config: Config, scores: tuple[str, ...]) -> None:
@@ -23,7 +23,7 @@ def save_dashboard(config: Config, scores: tuple[str, ...]) -> None:
         scores: Of its kind of target, the headline first.
 
     Raises:
-        ConfigError: Nobody is logged in.
+        ConfigError: Nobody is logged in, or the server does not answer.
         ModelError: The extra is not installed.
     """
     expect_extra("dashboard", "sermm dashboard")
@@ -36,12 +36,13 @@ def save_dashboard(config: Config, scores: tuple[str, ...]) -> None:
         )
     import wandb
 
-    entity = config.tracking.entity or wandb.Api().default_entity
-    saved = build_workspace(config, scores, entity).save()
-    say(f"workspace: {saved.url}")
-    report = build_report(config, scores, entity)
-    report.save(draft=False)
-    say(f"report: {report.url}")
+    with answered("sermm dashboard", f"look at it here: `sermm report {config.name}`"):
+        entity = config.tracking.entity or wandb.Api().default_entity
+        saved = build_workspace(config, scores, entity).save()
+        say(f"workspace: {saved.url}")
+        report = build_report(config, scores, entity)
+        report.save(draft=False)
+        say(f"report: {report.url}")
 
 
 def _filter(config: Config, job_type: str) -> str:

@@ -66,7 +66,16 @@ def parse_engine(on: str, options: Sequence[str] = ()) -> Engine:
             raise ConfigError(
                 "--on-option", expected="key=value", got=repr(option), fix="write it so"
             )
-        given[key] = yaml.safe_load(value)
+        try:
+            given[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(
+                "--on-option", expected="a value in YAML", got=repr(option), fix="correct it"
+            ) from None
+        if matched[1] and key.startswith("slurm_"):
+            raise ConfigError(
+                "--on-option", expected="--on slurm beside it", got=f"--on {on}", fix=f"drop {key}"
+            )
     if matched[1]:
         return Engine("local", int(matched[2]), given)
     return Engine("slurm", int(matched[4]) if matched[4] else None, given)

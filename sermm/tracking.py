@@ -11,12 +11,14 @@ import json
 import netrc
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from data_modules.atomic import write_text
+from data_modules.errors import ConfigError
 from sermm.config import Config, to_dict
 from sermm.metrics import class_contributions
 from sermm.predictions import Predictions, read_predictions
@@ -24,17 +26,45 @@ from sermm.run_metrics import RunMetrics
 from sermm.validation import Validation
 
 _RUN_ID_FILE = "wandb_run_id.txt"
+# W&B's own server, by the name under which `wandb login` notes it now, and by that of before
+_HOSTS = ("api.forge.coreweave.com", "api.wandb.ai")
 
 
 def logged_in() -> bool:
     """Whether W&B would find a key: the environment, or the netrc entry `wandb login` writes."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    stated = urlparse(os.environ.get("WANDB_BASE_URL", ""))
+    hosts = (stated.netloc, stated.hostname) if stated.hostname not in (None, *_HOSTS) else _HOSTS
     try:
-        return netrc.netrc().authenticators(host) is not None
+        entries = netrc.netrc()
     except (OSError, netrc.NetrcParseError):
         return False
+    return any(entries.authenticators(host or "") is not None for host in hosts)
+
+
+@contextmanager
+def answered(where: str, otherwise: str) -> Iterator[None]:
+    """One line where W&B's server is asked and does not answer, or does not take the key.
+
+    Args:
+        where: The command or option that asks.
+        otherwise: What can be done without it.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    import wandb
+
+    try:
+        yield
+    except wandb.errors.Error as error:
+        raise ConfigError(
+            where,
+            expected="W&B's server to take this account",
+            got=str(error),
+            fix=f"look at the network and `wandb login`, or {otherwise}",
+        ) from error
 
 
 def wandb_mode(config: Config) -> str:

@@ -17,6 +17,7 @@ from data_modules.errors import ConfigError, RunFailedError
 from sermm.children import end_groups
 from sermm.gpus import gpu_environment, gpu_groups, visible_gpus
 from sermm.terminal import say
+from sermm.tracking import logged_in
 
 _POLL_S = 0.5
 
@@ -30,7 +31,8 @@ def run_agents(sweep_id: str, *, devices: int, count: int | None) -> None:
         count: Trials of each agent; None: until the sweep is done.
 
     Raises:
-        ConfigError: Fewer GPUs than a trial needs, or a rank of a job that is no agent's place.
+        ConfigError: Fewer GPUs than a trial needs, nobody is logged in, or a rank of a job that is
+            no agent's place.
         RunFailedError: An agent failed.
     """
     if os.environ.get("SLURM_LOCALID", "0") != "0":
@@ -39,6 +41,13 @@ def run_agents(sweep_id: str, *, devices: int, count: int | None) -> None:
             expected="one task a node, as an agent starts the ranks of a trial itself",
             got=f"task {os.environ['SLURM_LOCALID']} of a node",
             fix="start it with srun --ntasks-per-node=1",
+        )
+    if not logged_in():
+        raise ConfigError(
+            "sermm agent",
+            expected="a W&B account",
+            got="nobody logged in",
+            fix="run `wandb login`, or search here with `sermm sweep NAME --local`",
         )
     # one agent without any where there are none
     places = gpu_groups(visible_gpus(os.environ), devices, "--devices") or [[]]

@@ -9,7 +9,7 @@ from typing import Any
 from data_modules.errors import ConfigError
 from sermm.config import Config
 from sermm.sweep.file import VALUES_MACROS, Sweep
-from sermm.tracking import logged_in
+from sermm.tracking import answered, logged_in
 
 
 def tree_with(sweep: Sweep, overrides: Sequence[str]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def register(sweep: Sweep, base: Config, overrides: Sequence[str]) -> str:
         ``ENTITY/PROJECT/ID``, which agents are started with.
 
     Raises:
-        ConfigError: Nobody is logged in.
+        ConfigError: Nobody is logged in, or the server does not answer.
     """
     if not logged_in():
         raise ConfigError(
@@ -42,5 +42,7 @@ def register(sweep: Sweep, base: Config, overrides: Sequence[str]) -> str:
 
     entity = sweep.tree.get("entity") or base.tracking.entity
     project = sweep.tree.get("project") or base.tracking.project
-    name = wandb.sweep(tree_with(sweep, overrides), entity=entity, project=project)
-    return "/".join(part for part in (entity or wandb.Api().default_entity, project, name) if part)
+    with answered("--wandb", "search here with --local"):
+        name = wandb.sweep(tree_with(sweep, overrides), entity=entity, project=project)
+        owner = entity or wandb.Api().default_entity
+    return "/".join(part for part in (owner, project, name) if part)

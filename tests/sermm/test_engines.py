@@ -27,6 +27,12 @@ def test_engines() -> None:
         ("local:0", [], "--on: expected"),
         ("pbs", [], "--on: expected"),
         ("slurm", ["partition"], "--on-option: expected key=value, got 'partition'"),
+        (
+            "slurm",
+            ["timeout_min=[1"],
+            "--on-option: expected a value in YAML",
+        ),
+        ("local:2", ["slurm_partition=gpu"], "--on-option: expected --on slurm beside it, got"),
     ],
 )
 def test_other_engines_are_refused(on: str, options: list[str], expected: str) -> None:

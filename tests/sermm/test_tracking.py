@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_modules.errors import ConfigError
 from sermm.predictions import Predictions
 from sermm.tracking import (
+    answered,
     build_logger,
     class_rows,
     close,
@@ -255,6 +257,7 @@ def test_who_decides(
     [
         (None, False),
         ("machine api.wandb.ai\n  login user\n  password abc\n", True),
+        ("machine api.forge.coreweave.com login user password abc\n", True),
         ("machine example.org login user password abc\n", False),
         ("this is no netrc", False),
     ],
@@ -272,3 +275,11 @@ def test_a_login_is_found_in_netrc(
     # an instance of one's own has its own entry
     monkeypatch.setenv("WANDB_BASE_URL", "https://example.org:8080")
     assert logged_in() is bool(content and "example.org" in content)
+
+
+def test_a_server_that_does_not_answer_is_one_line() -> None:
+    import wandb
+
+    expected = "dashboard: expected W&B's server to take this account, got no network; .* rest"
+    with pytest.raises(ConfigError, match=expected), answered("sermm dashboard", "rest"):
+        raise wandb.errors.CommError("no network")

@@ -162,6 +162,15 @@ def test_a_second_task_of_a_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         run_agents("a/b/c", devices=1, count=None)
 
 
+def test_agents_without_an_account_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="sermm agent: expected a W&B account, got nobody"):
+        run_agents("a/b/c", devices=1, count=None)
+
+
 def test_agents_end_with_all_that_they_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +182,7 @@ def test_agents_end_with_all_that_they_started(
     monkeypatch.setattr("sermm.children._STOP_S", 0.2)
     monkeypatch.setattr("sermm.sweep.agents.sys.executable", str(program))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("WANDB_API_KEY", "a key")
 
     def interrupt(_: float) -> None:
         if (tmp_path / "child").is_file() and (tmp_path / "child").read_text():
