@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,7 +112,7 @@ def build_data(config: Config, prepared: Prepared, selection: Selection) -> RunD
     if config.test:
         expect_unseen_by_stage_ones(config, fold.test)
     if source is not None and config.model.speech.normalise == "speaker":
-        source = _by_speaker(source, selection)
+        source = _by_speaker(source, known.values())
     vectors = _vector_sources(config, prepared)
     shares = _soft_targets(config, selection)
     tokenizer, transcripts, text_model, text_config = None, None, None, None
@@ -304,10 +304,10 @@ def frame_source(
     )
 
 
-def _by_speaker(source: FrameSource, selection: Selection) -> FrameSource:
+def _by_speaker(source: FrameSource, utterances: Iterable[Utterance]) -> FrameSource:
     """Frames standardised by all that their speakers say in any part of any fold."""
     read = source.read
-    speakers = SpeakerStatistics.measure(selection.utterances.values(), read)
+    speakers = SpeakerStatistics.measure(utterances, read)
     return replace(source, read=lambda utterance: speakers.apply(utterance, read(utterance)))
 
 

@@ -294,6 +294,24 @@ def test_unlabelled_clips_of_training_speakers_alone_are_heard(place: Workplace)
     assert build_data(without, prepared, selection).fold == fewer[0]
 
 
+def test_a_speaker_without_any_label_is_taken_for_one(place: Workplace) -> None:
+    settings = arguments(place, "model.speech.normalise=speaker")
+    config = load_config("pretrain_demo", settings)
+    prepared = make_ready(config)
+    selection = make_selection(config, prepared)
+    first = selection.folds[0]
+    nobody = selection.utterances[first.train[0]].speaker
+    lost = [name for name, u in selection.utterances.items() if u.speaker == nobody]
+    for name in lost:
+        del selection.utterances[name], selection.targets[name]
+    kept = tuple(name for name in first.train if name not in lost)
+    object.__setattr__(selection, "folds", [replace(first, train=kept)])
+    data = build_data(config, prepared, selection)
+    assert data.fold.train == (*kept, *lost)
+    rows = [data.module.train[k].frames for k in range(len(kept), len(data.fold.train))]
+    assert torch.cat(rows).mean(dim=0).abs().max() < 1e-4
+
+
 def test_a_trial_does_not_hear_its_test_part(place: Workplace) -> None:
     config = load_config("pretrain_demo", arguments(place))
     trial = replace(config, test=False)
