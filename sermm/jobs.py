@@ -21,6 +21,7 @@ from typing import Any
 
 from rich.live import Live
 
+from data_modules.errors import ConfigError
 from sermm.engines import Engine, build_executor
 from sermm.gpus import Packing, gpu_environment
 from sermm.jobs_watch import Queue, jobs_table, last_line
@@ -127,13 +128,13 @@ def run_jobs(
         packing: On this machine: which GPUs each job gets; none: all that are there.
 
     Raises:
-        ConfigError: An option of the engine is wrong, or there is no SLURM.
+        ConfigError: An option of the engine is wrong, or there is no SLURM, or it takes no jobs.
     """
     if not jobs:
         return JobsOutcome([], {})
     executor = build_executor(engine, folder, title)
     if engine.kind == "slurm":
-        submitted = executor.submit_array([Command(job, engine) for job in jobs])
+        submitted = _submit([Command(job, engine) for job in jobs], executor)
         running = dict(zip((job.name for job in jobs), submitted, strict=True))
         waiting: list[Job] = []
         console.print(f"{len(jobs)} jobs of SLURM: {submitted[0].job_id.partition('_')[0]}")
@@ -179,6 +180,21 @@ def run_jobs(
     finally:
         _cancel(running)
     return outcome
+
+
+def _submit(commands: Sequence[Command], executor: Any) -> list[Any]:
+    """An array of jobs; the error is sbatch's, of no controller or a wrong partition."""
+    from submitit.core.utils import FailedJobError
+
+    try:
+        return list(executor.submit_array(commands))
+    except FailedJobError as error:
+        raise ConfigError(
+            "--on slurm",
+            expected="sbatch to take the jobs",
+            got="; ".join(str(error).strip().splitlines()),
+            fix="correct what it names, such as --on-option slurm_partition=NAME",
+        ) from None
 
 
 def _row(

@@ -41,6 +41,17 @@ def test_slurm_is_missed_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         run_jobs([Job("a", ("config",))], Engine("slurm"), tmp_path, title="t")
 
 
+def test_what_sbatch_says_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("srun", "sbatch"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'no controller' >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(ConfigError, match=r"--on slurm: expected sbatch .* got no controller;"):
+        run_jobs([Job("a", ("doctor",))], Engine("slurm"), tmp_path / "jobs", title="t")
+
+
 def test_jobs_run_and_a_failed_one_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
