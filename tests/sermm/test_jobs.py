@@ -16,9 +16,6 @@ from sermm.jobs import Command, Job, _end_with_parent, run_jobs
 from sermm.jobs_watch import Queue, last_line
 from tests.sermm.workplace import wait_until
 
-# submitit forgets the controllers of jobs that ended
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 
 @pytest.mark.parametrize(
     ("options", "expected"),
