@@ -153,8 +153,10 @@ def number_words(text: str, *, ordinal: bool = False, language: str = "en") -> l
     elif decimals:
         spelled = spell(plain)
         if spelled == spell(int(whole)):
-            # num2words leaves decimals out in some languages, Italian among them
-            raise NotImplementedError(f"decimals in {language}")
+            # num2words leaves out decimals that are zero, and in Italian, for one, all
+            if language != "en":
+                raise NotImplementedError(f"decimals in {language}")
+            spelled = " ".join([spelled, "point", *(spell(int(digit)) for digit in decimals)])
     elif ordinal and language == "en":
         spelled = spell(int(plain), "ordinal")
     elif language == "en" and plain == text and 1100 <= int(plain) <= 2099:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data_modules.words import is_mark, normalise_word, spoken_words, transcript_words
@@ -99,6 +99,7 @@ def test_spoken_words(word: str, said: list[str]) -> None:
 
 
 @given(st.text(max_size=40))
+@example("3.00")
 def test_any_text_is_taken(text: str) -> None:
     for word in transcript_words(text):
         form = normalise_word(word)
