@@ -8,17 +8,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from errno import (
-    EACCES,
-    EDQUOT,
-    EEXIST,
-    EISDIR,
-    ENAMETOOLONG,
-    ENOSPC,
-    ENOTDIR,
-    EPERM,
-    EROFS,
-)
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +15,7 @@ import typer
 
 from data_modules.errors import STOPPED, SermmError
 from sermm.cli_models import add_commands
-
-# Wrong arguments of any kind. typer brings its own copy of click since 0.26 and exports the
-# subclass alone.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
+from sermm.ending import ending_of
 
 app = typer.Typer(
     name="sermm",
@@ -418,17 +403,6 @@ def doctor(cache: Cache = Path("cache")) -> None:
 add_commands(app)
 
 
-# what a place for files may refuse, with the exit status: the input is wrong, or something failed
-_OF_THE_PLACE = {
-    **dict.fromkeys((EACCES, EPERM, EROFS, EEXIST, EISDIR, ENOTDIR, ENAMETOOLONG), 2),
-    **dict.fromkeys((ENOSPC, EDQUOT), 1),
-}
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def run(arguments: list[str]) -> int:
     """Run the command line.
 
@@ -445,23 +419,14 @@ def run(arguments: list[str]) -> int:
         status = app(arguments, prog_name="sermm", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = STOPPED
-    except SermmError as error:
-        if debug:
-            traceback.print_exc()
-        typer.echo(f"error: {_one_line(str(error))}", err=True)
-        return error.exit_status
-    except _UsageError as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context is not None else "sermm"
-        message = getattr(error, "format_message", error.__str__)()
-        typer.echo(f"error: {command}: {_one_line(message)} See `{command} --help`.", err=True)
-        return 2
-    except OSError as error:
-        if debug or error.errno not in _OF_THE_PLACE or not error.filename:
+    except Exception as error:
+        ending = ending_of(error)
+        if ending is None or (debug and isinstance(error, OSError)):
             raise
-        place = error.filename2 or error.filename
-        typer.echo(f"error: {place}: {error.strerror}; mend the place or choose another", err=True)
-        return _OF_THE_PLACE[error.errno]
+        if debug and isinstance(error, SermmError):
+            traceback.print_exc()
+        typer.echo(f"error: {ending.line}", err=True)
+        return ending.status
     # typer makes this status of a KeyboardInterrupt, without a word
     if status == STOPPED:
         typer.echo("stopped; run the same command again to go on", err=True)
