@@ -7,6 +7,10 @@ Programming mistakes stay built-in exceptions, so that they keep their traceback
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypeVar
+
 STOPPED = 130
 """Exit status of a command that Ctrl-C, or a batch system, has ended."""
 
@@ -53,6 +57,9 @@ class SermmError(Exception):
 
 def _rebuild(kind: type[SermmError], where: str, expected: str, got: str, fix: str) -> SermmError:
     return kind(where, expected=expected, got=got, fix=fix)
+
+
+E = TypeVar("E", bound=SermmError)
 
 
 class ConfigError(SermmError):
@@ -103,6 +110,25 @@ class RunFailedError(SermmError):
 
 class DownloadError(RunFailedError):
     """A file cannot be fetched, or what came is not what was published."""
+
+
+def told_together(errors: Sequence[E]) -> E:
+    """One error for all that expect what the first does, so that they are mended at once.
+
+    Args:
+        errors: At least one, in the order of their places.
+    """
+    first = errors[0]
+    same = [error for error in errors if error.expected == first.expected]
+    if len(same) == 1:
+        return first
+    found = Counter(error.got for error in same)
+    return type(first)(
+        first_ids([error.where for error in same], 3),
+        expected=first.expected,
+        got=first_ids([f"{got} ({count} times)" for got, count in found.most_common()]),
+        fix=first.fix,
+    )
 
 
 def first_ids(ids: list[str], limit: int = 5) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Literal
 
-from data_modules.errors import ConfigError, LabelError, first_ids
+from data_modules.errors import ConfigError, LabelError, told_together
 from data_modules.labels import LabelScheme, LeftOut, Target
 from data_modules.manifest import Exclusion, Utterance
 from data_modules.protocols import Fold, Protocol, make_folds
@@ -157,7 +157,7 @@ def select(
             used[utterance.id] = utterance
             targets[utterance.id] = target
     if unknown:
-        raise _of_all(unknown)
+        raise told_together(unknown)
     absent = _absent(scheme, targets.values())
     if absent:
         corpus = utterances[0].corpus if utterances else "an empty manifest"
@@ -173,21 +173,6 @@ def select(
         left_out.append(Exclusion(name, f"not part of protocol {protocol.name}"))
         del used[name], targets[name]
     return Selection(scheme, protocol, used, targets, folds, left_out)
-
-
-def _of_all(errors: Sequence[LabelError]) -> LabelError:
-    """One error for all that is unknown where the first is, so that it is mended once."""
-    first = errors[0]
-    same = [error for error in errors if error.expected == first.expected]
-    if len(same) == 1:
-        return first
-    values = [f"{value} ({n} times)" for value, n in Counter(e.got for e in same).most_common()]
-    return LabelError(
-        f"{first.where} and {len(same) - 1} more",
-        expected=first.expected,
-        got=first_ids(values),
-        fix=first.fix,
-    )
 
 
 def without_test(selection: Selection, fold: int) -> Selection:

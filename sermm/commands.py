@@ -33,7 +33,7 @@ def prepare_corpus(name: str, root: Path, cache: Path) -> None:
     if not root.is_dir():
         raise CorpusNotFoundError(
             "--root",
-            expected=f"the folder of the {corpus.title} release",
+            expected=f"the folder of {corpus.title}",
             got=f"{root}, no folder",
             fix="correct it",
         )

@@ -34,7 +34,7 @@ def corpus_root(config: Config) -> Path:
     data = config.data
     if data.corpus == "demo" and not data.root:
         return Path(data.cache) / "demo" / f"seed={data.demo.seed}"
-    expected = f"the folder of the {find_corpus(data.corpus).title} release"
+    expected = f"the folder of {find_corpus(data.corpus).title}"
     if not data.root:
         raise ConfigError(
             "data.root", expected=expected, got="nothing", fix="state it as data.root=FOLDER"

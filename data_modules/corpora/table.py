@@ -18,7 +18,7 @@ from typing import NoReturn
 from data_modules.corpora.release import Corpus, Release, relative
 from data_modules.corpora.rows import BAD_ROW, Row, read_csv, read_jsonl
 from data_modules.corpora.table_yaml import NAME, Spec, read_spec
-from data_modules.errors import ManifestError
+from data_modules.errors import ManifestError, told_together
 from data_modules.labels import LabelScheme
 from data_modules.manifest import Utterance
 
@@ -34,6 +34,10 @@ class _UnusableRowError(Exception):
         super().__init__(detail)
 
 
+class _UnknownLabelError(ManifestError):
+    """A label that ``table.yaml`` does not name."""
+
+
 def read(root: Path) -> Release:
     """Read a table.
 
@@ -47,6 +51,7 @@ def read(root: Path) -> Release:
     spec = read_spec(root)
     release = Release()
     places: dict[str, str] = {}
+    unknown: list[_UnknownLabelError] = []
     for row in _rows(spec, root, release):
         name = _name(row, spec)
         if name in places:
@@ -56,6 +61,10 @@ def read(root: Path) -> Release:
             release.utterances.append(_utterance(name, row, spec, root, release))
         except _UnusableRowError as error:
             release.exclude(name, error.reason, f"{row.where}: {error.detail}")
+        except _UnknownLabelError as error:
+            unknown.append(error)
+    if unknown:
+        raise told_together(unknown)
     release.utterances.sort(key=lambda utterance: utterance.id)
     return release
 
@@ -197,8 +206,12 @@ def _labels(row: Row, spec: Spec) -> dict[str, object]:
 
 def _expect_known(row: Row, section: str, value: str, known: list[str]) -> None:
     if value not in known:
-        fix = f"mend the row, or name it in {section} of {NAME}"
-        _stop(row, f"a label among {', '.join(known)}", repr(value), fix)
+        raise _UnknownLabelError(
+            row.where,
+            expected=f"a label among {', '.join(known)}",
+            got=repr(value),
+            fix=f"mend the row, or name it in {section} of {NAME}",
+        )
 
 
 CORPUS = Corpus(

@@ -113,7 +113,7 @@ def test_unknown_label() -> None:
     with pytest.raises(LabelError, match=r"u0: .* got 'z'"):
         select([utterance(0, "z", "1")], scheme=SCHEME, protocol=PROTOCOL)
     several = [utterance(k, value, "1") for k, value in enumerate("zyaz")]
-    expected = r"u0 and 2 more: expected .*, got 'z' \(2 times\), 'y' \(1 times\); mend"
+    expected = r"made u0, made u1, made u3: expected .*, got 'z' \(2 times\), 'y' \(1 times\); mend"
     with pytest.raises(LabelError, match=expected):
         select(several, scheme=SCHEME, protocol=PROTOCOL)
 

@@ -228,6 +228,15 @@ def test_parts_and_folds_of_a_table(tmp_path: Path) -> None:
     ]
 
 
+def test_labels_that_nobody_named_are_told_together(tmp_path: Path) -> None:
+    lines = "c,Hi,Ann,jooy\nd,Hi,Ann,joy\ne,Hi,Ann,sad\nf,Hi,Ann,jooy\n"
+    told = (
+        r"clips\.csv:4, clips\.csv:6, clips\.csv:7: .*, got 'jooy' \(2 times\), 'sad' \(1 times\);"
+    )
+    with pytest.raises(ManifestError, match=told):
+        table.read(write(tmp_path, rows=f"{ROWS}{lines}"))
+
+
 def test_one_line_and_status_two(tmp_path: Path) -> None:
     folder = write(tmp_path / "clips", rows=f"{ROWS}c,Hi,Ann,jooy\n")
     place = Workplace(tmp_path, folder, tmp_path / "cache")
